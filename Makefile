@@ -1,0 +1,57 @@
+# What is rendered here is served from build/.
+
+PORT ?= 8000
+DEMO := build/task-service
+
+# uv from the PATH, or one in the template's own environment.
+ifneq ($(shell command -v uv 2>/dev/null),)
+UV := uv
+else
+UV := .venv/bin/uv
+SETUP := .venv/bin/uv
+endif
+
+# Caches inside the template's folder would be rendered into projects.
+export PYTHONDONTWRITEBYTECODE := 1
+export RUFF_NO_CACHE := true
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.venv/bin/uv:
+	@echo "No uv on the PATH: installing it into .venv"
+	@python3 -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+demo: $(SETUP)  ## Render with the defaults into build/, set up, migrate, serve on http://127.0.0.1:8000
+	@$(UV) run --quiet cookiecutter . --no-input --overwrite-if-exists --output-dir build
+	@echo
+	@echo "Serving $(DEMO) on http://127.0.0.1:$(PORT), its docs on /docs; Ctrl-C ends it. Try:"
+	@echo "  curl -X POST localhost:$(PORT)/tasks -H 'content-type: application/json' -d '{\"title\":\"first\"}'"
+	@echo
+	@PATH="$(if $(SETUP),$(CURDIR)/.venv/bin:,)$$PATH" $(MAKE) --no-print-directory -C $(DEMO) run PORT=$(PORT)
+
+test: lint  ## Run every test, those of the rendered project included
+	@$(UV) run --quiet pytest $(args)
+
+test-fast: $(SETUP)  ## Run the tests that set nothing up
+	@$(UV) run --quiet pytest -m "not slow" $(args)
+
+lint: $(SETUP)  ## Look for faults in the template's own code
+	@$(UV) run --quiet ruff check hooks tests benchmarks
+	@$(UV) run --quiet ruff format --check hooks tests benchmarks
+	@$(UV) run --quiet mypy
+
+format: $(SETUP)  ## Mend the style of the template's own code
+	@$(UV) run --quiet ruff check --fix hooks tests benchmarks
+	@$(UV) run --quiet ruff format hooks tests benchmarks
+
+bench: $(SETUP)  ## Measure, and print ratios
+	@$(UV) run --quiet python -m benchmarks.render
+
+clean:  ## Delete what demo has rendered
+	rm -rf build

@@ -1,0 +1,170 @@
+"""Finish a rendered project: drop what was not chosen, check Alembic, set up, say what is next.
+
+The standard library alone, on Python 3.9 or newer: Cookiecutter runs this with its own interpreter.
+It fails only on a fault in what was rendered. A tool or a network that is missing is reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CONTEXT = r"""{{ cookiecutter | tojson }}"""
+
+# Files that belong to one answer alone. Files, not their folders: what else these hold stays when
+# a project is rendered over an older one.
+ONLY_FOR = {
+    ".github/workflows/ci.yml": ("ci", "github"),
+    ".github/dependabot.yml": ("ci", "github"),
+    ".gitlab-ci.yml": ("ci", "gitlab"),
+}
+ADDRESS = "http://127.0.0.1:8000/docs"
+
+
+class RenderError(Exception):
+    """What was rendered is wrong; one argument a fault."""
+
+
+class LeftOutError(Exception):
+    """Something was not done here, for a reason; the targets of the Makefile that do it later."""
+
+    def __init__(self, reason: object, *targets: str) -> None:
+        super().__init__(reason)
+        self.targets = targets
+
+
+def drop_unchosen(root: Path, answers: dict[str, Any]) -> None:
+    """Remove the files of other answers, and the folders this leaves empty."""
+    for name, (question, answer) in ONLY_FOR.items():
+        path = root / name
+        if answers[question] == answer or not path.exists():
+            continue
+        path.unlink()
+        for folder in list(path.parents)[: name.count("/")]:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def check_files(root: Path) -> None:
+    """Check the Alembic environment without running it."""
+    faults = runpy.run_path(str(root / "scripts" / "check_alembic.py"))["static_faults"](root)
+    if faults:
+        raise RenderError(*faults)
+
+
+def check_migrations(root: Path, uv: str) -> None:
+    """Check the Alembic environment by running it in the project's own."""
+    command = [uv, "run", "--no-sync", "python", "scripts/check_alembic.py"]
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, errors="replace"
+    )
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    # A crash of the check ends with 1 too, and says nothing about the project.
+    crashed = any(line.startswith("Traceback ") for line in lines)
+    if done.returncode == 1 and lines and not crashed:
+        raise RenderError(*lines)
+    if done.returncode != 0:
+        reason = lines[-1] if lines else f"the check ended with {done.returncode}"
+        raise LeftOutError(reason, "check-alembic")
+
+
+@contextmanager
+def step(label: str) -> Iterator[None]:
+    """Print a line with the time a step took; on a terminal, its label as the step begins."""
+    head, terminal = f"  {label} ... ", sys.stdout.isatty()
+    if terminal:
+        print(head, end="", flush=True)
+    started, outcome = time.monotonic(), "not done"
+    try:
+        yield
+        outcome = f"{time.monotonic() - started:.1f} s"
+    finally:
+        print(outcome if terminal else head + outcome, flush=True)
+
+
+def set_up(root: Path) -> None:
+    """Make the lock file and the environment, and check the first migration in it."""
+    setup = runpy.run_path(str(root / "scripts" / "setup.py"))
+    try:
+        uv = setup["find_uv"](root)
+        if uv is None:
+            with step("uv"):
+                uv = setup["install_uv"](root)
+        with step("lock file"):
+            setup["run_uv"](uv, root, "lock")
+        with step("environment"):
+            setup["run_uv"](uv, root, "sync")
+        with step("first migration"):
+            check_migrations(root, uv)
+    except KeyboardInterrupt:
+        raise LeftOutError("setting up, as interrupted", "setup", "check-alembic") from None
+    except (setup["SetupError"], OSError) as error:
+        raise LeftOutError(error, "setup", "check-alembic") from error
+
+
+def commands_for(target: str, root: Path) -> list[str]:
+    """Return how to reach a target of the Makefile, with make or where it is missing without."""
+    if shutil.which("make"):
+        return [f"make {target}"]
+    windows = os.name == "nt"
+    local_uv = Path(".venv", "Scripts/uv.exe" if windows else "bin/uv")
+    uv = "uv" if shutil.which("uv") or not (root / local_uv).exists() else str(local_uv)
+    return {
+        "setup": ["python scripts/setup.py" if windows else "python3 scripts/setup.py"],
+        "check-alembic": [f"{uv} run python scripts/check_alembic.py"],
+        "run": [f"{uv} run alembic upgrade head", f"{uv} run uvicorn app.main:app --reload"],
+        "test": [f"{uv} run pytest"],
+    }[target]
+
+
+def next_commands(root: Path) -> list[str]:
+    # Where the user stands is known from the shell alone: Cookiecutter changes the folder.
+    here = os.environ.get("PWD", "")
+    folder = root.name if here and Path(here).resolve() == root.parent.resolve() else str(root)
+    quoted = subprocess.list2cmdline([folder]) if os.name == "nt" else shlex.quote(folder)
+    return [f"cd {quoted}", *commands_for("run", root), *commands_for("test", root)]
+
+
+def finish(root: Path, answers: dict[str, Any]) -> None:
+    drop_unchosen(root, answers)
+    check_files(root)
+    if "_commit" in answers:  # cruft, which also renders to compare and to update
+        return
+    try:
+        if not answers["__setup"]:
+            raise LeftOutError("setting up, as answered", "setup")
+        print(f"Setting up {answers['project_name']}:", flush=True)
+        set_up(root)
+    except LeftOutError as error:
+        later = [command for target in error.targets for command in commands_for(target, root)]
+        print(f"Left out: {error}", f"Later: {', then '.join(later)}", sep="\n", flush=True)
+    print(f"\nNext ({ADDRESS}):", *next_commands(root), sep="\n  ", flush=True)
+
+
+def main() -> int:
+    sys.dont_write_bytecode = True  # no __pycache__ among what was rendered
+    for stream in (sys.stdout, sys.stderr):
+        # A console may lack a character of the project's name.
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        finish(Path.cwd(), json.loads(CONTEXT))
+    except RenderError as error:
+        print("\nWhat was rendered is wrong:", *error.args, sep="\n  ", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

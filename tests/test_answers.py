@@ -1,0 +1,416 @@
+"""Bad answers are refused, all at once; odd but legal ones come through exactly, in each format."""
+
+import ast
+import json
+import os
+import random
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from itertools import zip_longest
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.main import cookiecutter
+from markdown_it import MarkdownIt
+
+TEMPLATE = Path(__file__).parents[1]
+hook = SimpleNamespace(**runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py")))
+
+QUESTIONS = ["project_name", "project_slug", "description", "author_name", "author_email"]
+# question, answer, what is wrong with it, what to answer instead
+BAD = [
+    ("project_slug", "my service", "has white space", "my-service"),
+    ("project_slug", "my.service", "has a dot", "my-service"),
+    ("project_slug", "MyService", "has uppercase letters", "myservice"),
+    ("project_slug", "3d-print", "starts with a digit", "service-3d-print"),
+    ("project_slug", "-tasks", "starts or ends with a hyphen or an underscore", "tasks"),
+    ("project_slug", "tasks-", "starts or ends with a hyphen or an underscore", "tasks"),
+    ("project_slug", "_tasks", "starts or ends with a hyphen or an underscore", "tasks"),
+    ("project_slug", "my--tasks", "has two hyphens or underscores in a row", "my-tasks"),
+    ("project_slug", "my-_tasks", "has two hyphens or underscores in a row", "my-tasks"),
+    ("project_slug", "tasks\n", "has white space", "tasks"),
+    ("project_slug", "tasks!", "has characters other than a-z", "tasks"),
+    ("project_slug", "задачи", "has characters other than a-z", "task-service"),
+    ("project_slug", "café", "has characters other than a-z", "cafe"),
+    ("project_slug", "../../x", "is a path, not a name", "x"),
+    ("project_slug", "/tmp/x", "is a path, not a name", "tmp-x"),
+    ("project_slug", "a/b", "is a path, not a name", "a-b"),
+    ("project_slug", "a\\b", "is a path, not a name", "a-b"),
+    ("project_slug", "..", "has a dot", "task-service"),
+    ("project_slug", ".", "has a dot", "task-service"),
+    ("project_slug", "a" * 64, "has 64 characters, more than 63", "a" * 63),
+    ("project_slug", "a" * 300, "has 300 characters, more than 63", "a" * 63),
+    ("project_slug", "con", "is a name that Windows keeps for a device", "con-service"),
+    ("project_slug", "lpt1", "is a name that Windows keeps for a device", "lpt1-service"),
+    ("project_slug", "app", "is the name of a folder", "app-service"),
+    ("project_slug", "tests", "is the name of a folder", "tests-service"),
+    ("project_slug", "fastapi", "is the name of a package", "fastapi-service"),
+    ("project_slug", "mako", "is the name of a package", "mako-service"),
+    ("project_slug", "typing_extensions", "is the name of a package", "typing-extensions-service"),
+    ("project_slug", "", "is empty", "task-service"),
+    ("project_name", "", "is empty", "Task Service"),
+    ("project_name", " \t ", "is empty", "Task Service"),
+    ("project_name", " Tasks", "starts or ends with white space", "Tasks"),
+    (
+        "project_name",
+        "Tasks\nof today",
+        "has a control character or a line break",
+        "Tasks of today",
+    ),
+    ("project_name", "x" * 201, "has 201 characters, more than 200", "x" * 200),
+    ("description", "a\tb", "has a control character or a line break", "a b"),
+    ("description", "a\x1b[31mb", "has a control character or a line break", "a [31mb"),
+    ("description", "a\x7fb", "has a control character or a line break", "a b"),
+    ("description", "a\u0085b", "has a control character or a line break", "a b"),
+    ("description", "a\u2028b", "has a control character or a line break", "a b"),
+    ("description", "a\u2029b", "has a control character or a line break", "a b"),
+    ("description", "a\udc80b", "has a control character or a line break", "a b"),
+    ("description", "a\uffffb", "has a control character or a line break", "a b"),
+    ("description", "a }} b", "has Jinja's delimiters: }}", "a b"),
+    ("description", "a %} b", "has Jinja's delimiters: %}", "a b"),
+    ("description", "a #} b", "has Jinja's delimiters: #}", "a b"),
+    ("description", "{{ 7 * 7 }}", "has Jinja's delimiters: {{ }}", "7 * 7"),
+    ("description", "{% set x = 1 %}x", "has Jinja's delimiters: %} {%", "set x = 1 x"),
+    ("description", "x{# hidden #}", "has Jinja's delimiters: #} {#", "x hidden"),
+    ("description", "x" * 501, "has 501 characters, more than 500", "x" * 500),
+    ("author_name", "", "is empty", "Your Name"),
+    ("author_name", "Ann\nBob", "has a control character or a line break", "Ann Bob"),
+    ("author_email", "", "is empty", "you@example.com"),
+    ("author_email", "ann", 'has no "@"', "you@example.com"),
+    ("author_email", "ann@home@example.com", 'has more than one "@"', "you@example.com"),
+    ("author_email", "ann b@example.com", "has white space", "you@example.com"),
+    ("author_email", "ann@localhost", "has no dot in its domain", "you@example.com"),
+    ("author_email", '"ann"@example.com', "has a character that an address", "you@example.com"),
+    ("author_email", "Ann <ann@example.com>", "has a character that an address", "you@example.com"),
+    ("author_email", "ann@example.com.", "has a dot at an end", "you@example.com"),
+    ("author_email", ".ann@example.com", "has a dot at an end", "you@example.com"),
+    ("author_email", "ann@example..com", "has a dot at an end", "you@example.com"),
+    ("author_email", "ann@-example.com", "is not an e-mail address", "you@example.com"),
+    ("author_email", "ann@127.0.0.1", "is not an e-mail address", "you@example.com"),
+    ("author_email", "@example.com", "is not an e-mail address", "you@example.com"),
+    ("author_email", "ann@example.com\n", "has a control character", "ann@example.com"),
+]
+
+# Texts for the name, the description and the author of one project; one text stands for all.
+ODD = {
+    "quotes": ["""Say "hi" to 'Ann' and `Bob`, or \"\"\"all\"\"\" '''of''' them"""],
+    "backslashes": [r"C:\new\table \" \\ \N{BEL} \u0041 \ ".strip()],
+    "comments": ["# one: two // three /* four */ -- five; six: [a, b] - {c: d} ? e #"],
+    "substitutions": ["100% of %s %(here)s %%(there)s $HOME ${HOME} $$ $(id) $x^2$"],
+    "entities": ["R&D &lt; &amp;amp; &#35; <b>bold</b> <!-- no --> <br>"],
+    "markdown": ["*a* _b_ **c** ~~d~~ `e` [f](g) ![h](i) <j@k.de> | l | www.m.n [^o] :p:"],
+    "braces": ["{a} { { } } { % % } f'{b}' ${c}"],
+    "not-a-text": ["~", "yes", "1.5e3"],
+    "yaml-signs": ["!tag &anchor *alias", "@at", "%directive `tick"],
+    "bullet": ["+ one", "- one", "* one"],
+    "ordered": ["1. one", "10. one 2) two", "0x1F"],
+    "rule": ["+ one", "---", "***"],
+    "underline": ["---", "===", "? one"],
+    "quotation": ["> one", "+ one > two", ">"],
+    "scripts": ["Служба «Ёлка» 任务服务、タスク「サービス」태스크 👩‍👩‍👧 🏳️‍🌈 👍🏽"],
+    "right-to-left": ["خدمة المهام: \u200fשבת (1)"],
+    "invisible": ["Zoe\u0308 \u00a0b\u200bc\ufeffd\u00ade\u202ef\u202c"],
+    "long": ["A name of many words " * 9 + "and " + "u" * 7],
+}
+EMAILS = [
+    "ann@example.com",
+    "ann+tag@sub.example.co.uk",
+    "o'neil_%&@example.com",
+    "zoë@exämple.com",
+    "задачи@пример.рф",
+    "संपर्क@डाटामेल.भारत",
+    "a@b.co",
+]
+
+
+@pytest.fixture
+def render_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Callable[[dict[str, object]], str]:
+    """Render in a folder of its own with answers that must be refused; return what is said."""
+
+    def render_refused(answers: dict[str, object]) -> str:
+        folder = tmp_path / "some" / "folder"
+        folder.mkdir(parents=True)
+        with pytest.raises(FailedHookException):
+            cookiecutter(
+                str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder)
+            )
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "some", folder]
+        return capfd.readouterr().err
+
+    return render_refused
+
+
+def batches() -> list[list[tuple[str, str, str, str]]]:
+    """Put the bad answers to different questions together: one render tells all its faults."""
+    by_question = [[case for case in BAD if case[0] == question] for question in QUESTIONS]
+    return [[case for case in batch if case] for batch in zip_longest(*by_question)]
+
+
+@pytest.mark.parametrize("batch", batches(), ids=lambda batch: ascii(batch[0][1])[:30])
+def test_a_bad_answer_is_refused_with_a_reason_and_a_suggestion_and_leaves_nothing(
+    render_refused: Callable[[dict[str, object]], str], batch: list[tuple[str, str, str, str]]
+) -> None:
+    message = render_refused({question: answer for question, answer, *_ in batch})
+    blocks = [block.splitlines() for block in message.strip().split("\n\n")[1:]]
+    told = {first.split(":")[0].strip(): lines for first, *lines in blocks}
+    assert list(told) == [question for question, *_ in batch]
+    for question, _, reason, suggestion in batch:
+        assert any(line.startswith(f"    {reason}") for line in told[question]), message
+        assert told[question][-1] == f"    try: {suggestion}"
+
+
+def test_an_absolute_slug_makes_no_folder_elsewhere(
+    render_refused: Callable[[dict[str, object]], str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    render_refused({"project_slug": str(elsewhere / "deep" / "x")})
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_fault_is_told_at_once(refuse: Callable[..., str]) -> None:
+    message = refuse(
+        project_name="Tasks\x07",
+        project_slug="../../My App",
+        description="{{ 7 * 7 }}",
+        author_name=" ",
+        author_email="nobody",
+    )
+    assert "Nothing was rendered: 5 answers have to change." in message
+    assert re.findall(r"^  (\w+): ", message, re.MULTILINE) == QUESTIONS
+    assert message.count("    try: ") == 5
+    for reason in ("is a path, not a name", "has white space", "has uppercase letters"):
+        assert f"\n    {reason}\n" in message
+    assert "pre_gen_project.py" not in message, "our own code must not show a traceback"
+
+
+def test_an_answer_typed_at_a_prompt_is_judged_as_it_was_typed(tmp_path: Path) -> None:
+    typed = ["A {{7*7}} {% b {# c", "../../x", "", "", "", "", "", "", "no"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(TEMPLATE)],
+        cwd=tmp_path,
+        input="\n".join(typed) + "\n",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1
+    assert "  project_name: 'A {{7*7}} {% b {# c'\n" in done.stderr
+    assert "  project_slug: '../../x'\n" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_replay_of_refused_answers_is_refused_again(
+    render_refused: Callable[[dict[str, object]], str],
+    tmp_path: Path,
+    home: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    render_refused({"project_slug": "a/b"})
+    with pytest.raises(FailedHookException):
+        cookiecutter(str(TEMPLATE), replay=True, output_dir=str(tmp_path / "some" / "folder"))
+    assert "  project_slug: 'a/b'\n" in capfd.readouterr().err
+    assert list((tmp_path / "some" / "folder").iterdir()) == []
+
+
+def test_a_replay_file_edited_by_hand_is_refused(
+    tmp_path: Path, home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cookiecutter(
+        str(TEMPLATE), no_input=True, extra_context={"setup": False}, output_dir=str(tmp_path)
+    )
+    replay = (home / "replay" / f"{TEMPLATE.name}.json").read_text("utf-8")
+    edited, output = tmp_path / "edited.json", tmp_path / "output"
+    for edit in ({"project_slug": "other"}, {"description": "Other"}, {"author_name": "A B"}):
+        context = json.loads(replay)
+        context["cookiecutter"].update(edit)
+        edited.write_text(json.dumps(context), "utf-8")
+        with pytest.raises(FailedHookException):
+            cookiecutter(str(TEMPLATE), replay=str(edited), output_dir=str(output))
+        assert "    holds answers edited or left out by hand\n" in capfd.readouterr().err
+        assert list(output.iterdir()) == []
+
+
+def test_an_answer_that_is_no_text_is_refused(
+    render_refused: Callable[[dict[str, object]], str],
+) -> None:
+    message = render_refused({"project_name": None})
+    assert "    is not a text: put it into quotes\n" in message
+
+
+@pytest.mark.parametrize("setup", ["maybe", "", "si"])
+def test_a_setup_that_is_neither_yes_nor_no_is_a_fault(setup: str) -> None:
+    assert hook.setup_fault(setup).reasons == ["is neither yes nor no"]
+
+
+@pytest.mark.parametrize("setup", [True, False, "yes", "No", " n ", "true", "0"])
+def test_a_setup_that_cookiecutter_takes_for_yes_or_no_passes(setup: object) -> None:
+    assert hook.setup_fault(setup) is None
+
+
+@pytest.mark.parametrize(
+    "slug",
+    ["a", "tasks", "task-service", "task_service2", "a" * 63, "class", "json", "cone", "com10"],
+)
+def test_a_plain_slug_passes_be_it_a_keyword_or_a_module_of_python(slug: str) -> None:
+    assert hook.slug_reasons(slug) == []
+
+
+def test_a_slug_passes_exactly_when_it_is_lowercase_words_joined_by_single_hyphens() -> None:
+    pattern = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+    rng = random.Random(2)
+    for _ in range(5000):
+        slug = "".join(rng.choices("abz09-_.A/ \né", k=rng.randint(0, 6)))
+        assert (hook.slug_reasons(slug) == []) == bool(pattern.fullmatch(slug)), slug
+
+
+def test_each_suggestion_is_an_answer_that_passes() -> None:
+    rng = random.Random(3)
+    alphabet = 'ab09-_. @/\\"é{}%#\n\x00\u2028☃Ж'
+    for _ in range(500):
+        text = "".join(rng.choices(alphabet, k=rng.randint(0, 600)))
+        assert hook.slug_reasons(hook.suggested_slug(text)) == []
+        for question in hook.TEXT_LIMITS:
+            suggestion = hook.suggested_text(question, text)
+            assert hook.text_reasons(question, suggestion) == []
+
+
+def test_no_dependency_of_the_rendered_project_can_be_its_name(bake: Callable[..., Path]) -> None:
+    with (bake() / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)
+    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    names = {re.split(r"[^\w.-]", requirement)[0] for group in groups for requirement in group}
+    assert {re.sub("[-_.]+", "-", name).lower() for name in names} <= hook.DEPENDENCIES
+
+
+@pytest.mark.parametrize("email", EMAILS)
+def test_an_address_with_a_tag_or_in_any_script_passes(email: str) -> None:
+    assert hook.text_reasons("author_email", email) == []
+
+
+def test_an_empty_description_passes(bake: Callable[..., Path]) -> None:
+    assert from_toml(bake(description=""))["description"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("3D Print", "service-3d-print"),
+        ("🎉", "service"),
+        ("Служба задач", "sluzhba-zadach"),
+        ("word " * 20 + "end", "-".join(["word"] * 12)),
+    ],
+)
+def test_the_slug_proposed_for_a_name_passes(
+    bake: Callable[..., Path], name: str, slug: str
+) -> None:
+    assert bake(project_name=name).name == slug
+
+
+# What a format's own parser reads back, by question.
+
+
+def from_toml(root: Path) -> dict[str, str]:
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    (author,) = project["authors"]
+    return {
+        "project_slug": project["name"],
+        "description": project["description"],
+        "author_name": author["name"],
+        "author_email": author["email"],
+    }
+
+
+def from_python(root: Path) -> dict[str, str]:
+    module = ast.parse((root / "app" / "settings.py").read_text("utf-8"))
+    constants = {
+        node.targets[0].id: node.value.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
+    return {"project_name": constants["TITLE"], "description": constants["DESCRIPTION"]}
+
+
+def from_json(root: Path) -> dict[str, str]:
+    return json.loads((root / ".cookiecutter.json").read_text("utf-8"))["default_context"]
+
+
+def from_yaml(root: Path) -> dict[str, str]:
+    """Read the answers as Cookiecutter does: for it, each configuration file is YAML."""
+    return yaml.safe_load((root / ".cookiecutter.json").read_text("utf-8"))["default_context"]
+
+
+def from_markdown(root: Path) -> dict[str, str]:
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tokens = markdown.parse((root / "README.md").read_text("utf-8"))
+    assert [token.type for token in tokens[:1] + tokens[3:4]] == ["heading_open", "paragraph_open"]
+    return {"project_name": plain_text(tokens[1]), "description": plain_text(tokens[4])}
+
+
+def plain_text(inline: object) -> str:
+    assert {child.type for child in inline.children} == {"text"}
+    return "".join(child.content for child in inline.children)
+
+
+def from_license(root: Path) -> dict[str, str]:
+    lines = (root / "LICENSE").read_text("utf-8").split("\n")
+    (line,) = (line for line in lines if line.startswith("Copyright (c) "))
+    return {"author_name": line.removeprefix("Copyright (c) ")}
+
+
+FORMATS = {
+    "TOML": from_toml,
+    "Python": from_python,
+    "JSON": from_json,
+    "YAML": from_yaml,
+    "Markdown": from_markdown,
+    "plain text": from_license,
+}
+
+
+def bake_odd(bake: Callable[..., Path], kind: str) -> tuple[Path, dict[str, str]]:
+    texts = ODD[kind] * (3 // len(ODD[kind]))
+    answers = dict(zip(("project_name", "description", "author_name"), texts, strict=True))
+    answers["author_email"] = EMAILS[list(ODD).index(kind) % len(EMAILS)]
+    return bake(**answers), answers
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_odd_text_comes_through_exactly(bake: Callable[..., Path], kind: str, name: str) -> None:
+    root, answers = bake_odd(bake, kind)
+    read = FORMATS[name](root)
+    expected = {question: text for question, text in answers.items() if question in read}
+    assert {question: read[question] for question in expected} == expected
+
+
+def test_no_odd_text_spoils_the_style_of_the_rendered_code(bake: Callable[..., Path]) -> None:
+    folders = [str(bake_odd(bake, kind)[0]) for kind in ODD]
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--quiet", *folders]
+        done = subprocess.run(ruff, capture_output=True, encoding="utf-8")
+        assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_answers_kept_in_a_project_render_it_again(
+    bake: Callable[..., Path], tmp_path: Path
+) -> None:
+    first, _ = bake_odd(bake, "quotes")
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input"]
+    command += ["--config-file", str(first / ".cookiecutter.json")]
+    home = {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home")}
+    subprocess.run(command, cwd=tmp_path, env=os.environ | home, check=True, capture_output=True)
+    assert tree(tmp_path / first.name) == tree(first)
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}

@@ -1,0 +1,119 @@
+"""The database: its engine and sessions, and what every table has."""
+
+import hashlib
+import sqlite3
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel import Field, SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.settings import Settings
+
+# Without a name a constraint cannot be dropped later. This stands before any model is loaded.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# 64 bits, so that ids never run out. SQLite counts up by itself only in a column of type INTEGER.
+BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+MAX_ID = 2**63 - 1
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Record(SQLModel):
+    """What every table has: an id, and two times in UTC that the database can also fill in."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    created_at: datetime = Field(
+        default_factory=utc_now, sa_column_kwargs={"server_default": sa.func.now()}
+    )
+    updated_at: datetime = Field(
+        default_factory=utc_now,
+        sa_column_kwargs={"server_default": sa.func.now(), "onupdate": utc_now},
+    )
+
+
+class RecordPublic(SQLModel):
+    """What of a `Record` goes out."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def enum_type(values: type[StrEnum]) -> sa.Enum:
+    """The column type of an enum: its values as text, held in check by `enum_check`.
+
+    PostgreSQL's own enum types outlive a downgrade and cannot lose a value.
+    """
+    return sa.Enum(
+        values,
+        native_enum=False,
+        create_constraint=False,
+        length=50,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def enum_check(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
+    """The CHECK that goes with `enum_type`, in the table's `__table_args__`.
+
+    Alembic compares checks by their names, so the name carries a digest of the values.
+    """
+    listed = ", ".join("'" + member.value.replace("'", "''") + "'" for member in values)
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_{digest}")
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """One pool of connections, of a fixed size.
+
+    No overflow: connections over the size would be opened and closed again and again,
+    which costs PostgreSQL more than the queries do.
+    """
+    url, timeout = settings.database, settings.database_connect_timeout_seconds
+    pool = {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": 0,
+        "pool_timeout": timeout,
+    }
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(
+            url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": timeout}, **pool
+        )
+        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        return engine
+    return create_async_engine(
+        url, connect_args={"connect_timeout": max(2, round(timeout))}, pool_pre_ping=True, **pool
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    cursor = connection.cursor()
+    # Readers and the writer do not wait for each other, and foreign keys are enforced.
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def create_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Sessions whose objects stay readable after the commit."""
+    return async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
+
+
+def current_heads(connection: sa.Connection) -> set[str]:
+    """The revisions that the database is at: one, or none before the first migration."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return set()
+    return set(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))

@@ -1,0 +1,64 @@
+"""Errors, in FastAPI's shape: `{"detail": …}`."""
+
+import json
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, HTTPException, Request, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+T = TypeVar("T")
+
+RETRY_AFTER_SECONDS = 5
+
+
+class Error(BaseModel):
+    """What went wrong, for people to read."""
+
+    detail: str
+
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Error, "description": "There is no such record."}
+}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    503: {"model": Error, "description": "The database cannot be reached; try again later."}
+}
+
+
+def found(record: T | None) -> T:
+    """The record, or 404 when there is none."""
+    if record is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such record.")
+    return record
+
+
+class AsciiJSONResponse(JSONResponse):
+    """JSON that can be sent whatever text it repeats, lone surrogates too."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def invalid_request(_: Request, error: Exception) -> AsciiJSONResponse:
+    """Say what is wrong and where, without the input: it may be huge, or no JSON, or secret."""
+    assert isinstance(error, RequestValidationError)
+    faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+    return AsciiJSONResponse({"detail": faults}, status_code=422)
+
+
+def database_unavailable(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse(
+        {"detail": "The database cannot be reached."},
+        status_code=503,
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(RequestValidationError, invalid_request)
+    for error in (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError):
+        app.add_exception_handler(error, database_unavailable)

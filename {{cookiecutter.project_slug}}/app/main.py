@@ -1,0 +1,50 @@
+"""The application: `uvicorn app.main:app`. It puts the parts together; nothing imports it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from app import features, health
+from app.database import create_engine, create_sessions
+from app.errors import add_error_handlers
+from app.settings import DESCRIPTION, TITLE, Settings, load_settings
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name, so that generated clients keep theirs when a path changes."""
+    return route.name
+
+
+def create_app(settings: Settings) -> FastAPI:
+    engine = create_engine(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await engine.dispose()
+
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version="0.1.0",
+        lifespan=lifespan,
+        generate_unique_id_function=operation_id,
+    )
+    app.state.engine = engine
+    app.state.sessions = create_sessions(engine)
+    add_error_handlers(app)
+    app.include_router(health.router)
+    for router in features.load("router"):
+        app.include_router(router.router)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    return app
+
+
+app = create_app(load_settings())

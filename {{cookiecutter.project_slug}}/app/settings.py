@@ -1,0 +1,135 @@
+"""Every setting of the service, read from the environment and from `.env`."""
+
+from typing import Annotated
+from urllib.parse import quote, unquote
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+TITLE = "{{ cookiecutter.__project_name_escaped }}"
+DESCRIPTION = "{{ cookiecutter.__description_escaped }}"
+
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+
+
+def parse_url(text: str) -> URL:
+    """Read the URL of a database, in any of the forms that hosting services give.
+
+    A password may be percent-encoded, as it should be, or stand there as it is.
+
+    Raises ValueError with a text that holds no part of the URL.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator or scheme not in DRIVERS:
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    try:
+        url = make_url(f"{DRIVERS[scheme]}://{rest}")
+        if "@" in f"{url.host}{url.database}" and DRIVERS[scheme] != "sqlite":
+            # A bare @ in the password: what follows the last one is the host.
+            login, _, place = rest.rpartition("@")
+            user, _, password = login.partition(":")
+            password = quote(unquote(password), safe="")
+            url = make_url(f"{DRIVERS[scheme]}://{user}:{password}@{place}")
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "cannot be read; the form is postgresql://user:password@host:5432/name"
+        ) from None
+    if scheme == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("must name a file: SQLite in memory is lost between two commands")
+    if scheme != "sqlite" and not url.database:
+        raise ValueError("must name a database: postgresql://user:password@host:5432/name")
+    return url
+
+
+def _check_url(value: SecretStr) -> SecretStr:
+    parse_url(value.get_secret_value())
+    return value
+
+
+DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
+
+
+class Settings(BaseSettings):
+    """The field `database_url` is the variable `DATABASE_URL`; `.env.example` lists them all."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    database_url: DatabaseURL = Field(
+        default=SecretStr("sqlite:///app.db"),
+        description="Where the data is: a file of SQLite, or postgresql://user:password@host/name.",
+    )
+    database_pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Connections that one process keeps open; there are never more.",
+    )
+    database_connect_timeout_seconds: float = Field(
+        default=5,
+        gt=0,
+        le=300,
+        description="How long a request waits for a connection before it is answered with 503.",
+    )
+    migration_database_url: DatabaseURL | None = Field(
+        default=None,
+        description="For migrations, when they go past a pooler or log in as another role.",
+    )
+    migration_connect_wait_seconds: float = Field(
+        default=30,
+        ge=0,
+        description="How long a migration waits for the database to come up.",
+    )
+    migration_lock_wait_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="How long a migration waits for another one to end.",
+    )
+    migration_lock_timeout_seconds: float = Field(
+        default=5,
+        gt=0,
+        description="How long one statement of a migration may wait, and block what is behind it.",
+    )
+    migration_lock_retries: int = Field(
+        default=5,
+        ge=0,
+        description="How often a migration tries again after such a wait.",
+    )
+
+    @property
+    def database(self) -> URL:
+        """`DATABASE_URL` as SQLAlchemy reads it; printed without its password."""
+        return parse_url(self.database_url.get_secret_value())
+
+    @property
+    def migration_database(self) -> URL:
+        """`MIGRATION_DATABASE_URL`, or where it is not set `DATABASE_URL`."""
+        url = self.migration_database_url or self.database_url
+        return parse_url(url.get_secret_value())
+
+
+def load_settings() -> Settings:
+    """Read the settings, or end the process with one line for each that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # Pydantic's own text repeats the value, which may hold a password.
+        faults = [
+            f"{fault['loc'][0]}".upper() + f": {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False, include_context=False, include_url=False)
+        ]
+    except UnicodeDecodeError:
+        faults = [".env: is not UTF-8 text"]
+    raise SystemExit("\n".join(f"Wrong setting: {fault} (see .env.example)" for fault in faults))

@@ -1,0 +1,62 @@
+"""A task: its table, and the shapes in which it comes in and goes out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import sqlalchemy as sa
+from pydantic import StringConstraints
+from sqlmodel import Field, SQLModel
+
+from app.database import Record, RecordPublic, enum_check, enum_type
+
+
+class TaskStatus(StrEnum):
+    todo = "todo"
+    in_progress = "in_progress"
+    done = "done"
+
+
+# Not blank, and without NUL, which PostgreSQL cannot store.
+Title = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")
+]
+
+
+class TaskBase(SQLModel):
+    title: Title = Field(max_length=200, schema_extra={"examples": ["Water the plants"]})
+    status: TaskStatus = TaskStatus.todo
+
+
+class Task(TaskBase, Record, table=True):
+    __table_args__ = (enum_check("status", TaskStatus), sa.Index(None, "status", "id"))
+
+    status: TaskStatus = Field(
+        default=TaskStatus.todo,
+        sa_type=enum_type(TaskStatus),
+        sa_column_kwargs={"server_default": TaskStatus.todo.value},
+    )
+
+
+class TaskCreate(TaskBase):
+    pass
+
+
+class TaskUpdate(SQLModel):
+    """What may change. A field that is left out stays as it is; null is refused."""
+
+    # A factory, for a default would be shown to clients as a value that they may send.
+    title: Title = Field(default_factory=lambda: None)
+    status: TaskStatus = Field(default_factory=lambda: None)
+
+
+class TaskPublic(TaskBase, RecordPublic):
+    pass
+
+
+class TaskPage(SQLModel):
+    """Some tasks, newest first, and where the next ones begin."""
+
+    items: list[TaskPublic]
+    next_cursor: str | None = Field(
+        default=None, description="Give this as `cursor` for the next page; null on the last."
+    )

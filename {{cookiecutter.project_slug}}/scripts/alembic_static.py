@@ -1,0 +1,144 @@
+"""What can be seen of the Alembic environment by reading its files, with nothing but Python.
+
+The dynamic part is check_alembic.py; this one also runs while the project is rendered.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import contextlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+LOGGING = ("loggers", "handlers", "formatters", "logger_root", "logger_alembic")
+ENV_CALLS = {"configure", "begin_transaction", "run_migrations", "is_offline_mode"}
+MAKO_NAMES = (
+    "message",
+    "up_revision",
+    "down_revision",
+    "create_date",
+    "imports",
+    "branch_labels",
+    "depends_on",
+    "upgrades",
+    "downgrades",
+)
+
+
+def static_faults(root: Path) -> list[str]:
+    """One line for each fault that the files show; `root` is the folder of alembic.ini."""
+    ini = read_ini(root)
+    if isinstance(ini, str):
+        return [ini]
+    home = Path(ini.get("alembic", "script_location", fallback="alembic"))
+    faults = ini_faults(ini)
+    for name in ("env.py", "script.py.mako", "versions"):
+        if not (home / name).exists():
+            faults.append(f"alembic.ini: script_location: {home / name} is missing")
+    trees = {}
+    for path in [home / "env.py", *sorted((home / "versions").glob("*.py"))]:
+        if path.is_file():
+            tree = parse(path)
+            if isinstance(tree, str):
+                faults.append(tree)
+            else:
+                trees[path] = tree
+    if env := trees.pop(home / "env.py", None):
+        missing = ENV_CALLS - called(env)
+        faults += [f"alembic/env.py: never calls context.{name}()" for name in sorted(missing)]
+    if (home / "script.py.mako").is_file():
+        mako = (home / "script.py.mako").read_text("utf-8")
+        faults += [
+            f"alembic/script.py.mako: ${{{name}}} is missing"
+            for name in MAKO_NAMES
+            if not re.search(rf"\$\{{[^}}]*\b{name}\b", mako)
+        ]
+    return faults + revision_faults(trees)
+
+
+def read_ini(root: Path) -> configparser.ConfigParser | str:
+    """alembic.ini as Alembic reads it, or the fault that prevents it."""
+    ini = configparser.ConfigParser({"here": root.as_posix()})
+    try:
+        ini.read_string((root / "alembic.ini").read_text("utf-8"))
+        for section in ini.sections():
+            if not section.startswith(("logger", "handler", "formatter")):  # read raw by logging
+                ini.items(section)  # resolves each %(…)s
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        return f"alembic.ini: {' '.join(str(error).split())}"
+    return ini
+
+
+def ini_faults(ini: configparser.ConfigParser) -> list[str]:
+    faults = [f"alembic.ini: [{name}] is missing" for name in LOGGING if not ini.has_section(name)]
+    for key in ("script_location", "path_separator"):
+        if not ini.get("alembic", key, fallback=""):
+            faults.append(f"alembic.ini: [alembic] has no {key}")
+    if ini.get("alembic", "sqlalchemy.url", fallback=""):
+        faults.append("alembic.ini: sqlalchemy.url is set; the URL comes from DATABASE_URL alone")
+    return faults
+
+
+def parse(path: Path) -> ast.Module | str:
+    """The file's syntax tree, or the fault that prevents it."""
+    name = f"{'/'.join(path.parts[-3:]) if path.parent.name == 'versions' else 'alembic/env.py'}"
+    try:
+        source = path.read_text("utf-8")
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        return f"{name}: is not Python: {error}"
+    if "{{" in source or "{%" in source:
+        return f"{name}: holds a template's braces"
+    return tree
+
+
+def called(tree: ast.Module) -> set[str]:
+    """The names of the methods that a module calls."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {call.attr for call in calls if isinstance(call, ast.Attribute)}
+
+
+def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
+    """One base, one head, each parent there, each file named after its revision."""
+    faults = []
+    parents: dict[str, tuple[str, ...]] = {}
+    for path, tree in trees.items():
+        name = f"alembic/versions/{path.name}"
+        values = assigned(tree)
+        revision, down = values.get("revision"), values.get("down_revision")
+        if not isinstance(revision, str):
+            faults.append(f"{name}: has no `revision`")
+            continue
+        if revision in parents:
+            faults.append(f"{name}: revision {revision} is there twice")
+        if path.stem != revision and not path.stem.startswith(f"{revision}_"):
+            faults.append(f"{name}: the file's name does not begin with its revision {revision}")
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        for missing in sorted({"upgrade", "downgrade"} - functions):
+            faults.append(f"{name}: has no {missing}()")
+        parents[revision] = (down,) if isinstance(down, str) else tuple(down or ())
+    named = Counter(parent for each in parents.values() for parent in each)
+    for parent in sorted(named.keys() - parents.keys()):
+        faults.append(f"alembic/versions: a revision follows {parent}, which is not there")
+    bases = sorted(revision for revision, each in parents.items() if not each)
+    heads = sorted(parents.keys() - named.keys())
+    for kind, found in (("base", bases), ("head", heads)):
+        if len(found) != 1:
+            text = ", ".join(found) or "none"
+            faults.append(f"alembic/versions: there must be one {kind}, there is: {text}")
+    return faults
+
+
+def assigned(tree: ast.Module) -> dict[str, Any]:
+    """The constants that a module assigns to names."""
+    values = {}
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and value is not None:
+            with contextlib.suppress(ValueError):
+                values[target.id] = ast.literal_eval(value)
+    return values

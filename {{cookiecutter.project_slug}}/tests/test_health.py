@@ -1,0 +1,56 @@
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from app.main import create_app
+from app.migrations import script_directory
+from app.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+HEAD = script_directory().get_current_head()
+
+
+async def get_ready() -> tuple[int, dict[str, str | None]]:
+    app = create_app(Settings())
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        assert (await client.get("/health/live")).json() == {"status": "live"}
+        response = await client.get("/health/ready")
+    return response.status_code, response.json()
+
+
+async def test_ready_when_the_database_is_at_head(database: str) -> None:
+    status, body = await get_ready()
+    assert (status, body["detail"]) == (200, "ready")
+    assert body["database_revision"] == body["code_revision"] == HEAD
+
+
+async def test_not_ready_before_the_first_migration(empty_database: str) -> None:
+    status, body = await get_ready()
+    assert (status, body["database_revision"], body["code_revision"]) == (503, None, HEAD)
+    assert "alembic upgrade head" in str(body["detail"])
+
+
+async def test_not_ready_when_the_database_is_newer_than_the_code(database: str) -> None:
+    engine = sa.create_engine(Settings().database)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    status, body = await get_ready()
+    assert (status, body["database_revision"], body["code_revision"]) == (503, "9999", HEAD)
+    assert "newer" in str(body["detail"])
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://nobody:secret@127.0.0.1:1/none", "sqlite:////no/such/folder/app.db"]
+)
+async def test_not_ready_when_the_database_is_away(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    status, body = await get_ready()
+    assert (status, body["database_revision"], body["code_revision"]) == (503, None, HEAD)
+    assert body["detail"] == "The database cannot be reached."

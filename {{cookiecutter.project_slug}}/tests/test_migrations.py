@@ -1,0 +1,135 @@
+"""The revisions, taken up and down on both databases. A new revision needs no new test here."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlmodel import SQLModel
+
+from app.migrations import ROOT, alembic_config, script_directory, target_metadata
+from app.settings import Settings
+
+REVISIONS = [revision.revision for revision in script_directory().walk_revisions()][::-1]
+
+Schema = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def engine(empty_database: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(Settings().database, poolclass=sa.NullPool)
+    yield engine
+    engine.dispose()
+
+
+def schema_of(engine: sa.Engine) -> Schema:
+    """What is in the database, in a form that can be compared."""
+    inspector = sa.inspect(engine)
+
+    def named(items: list[Any]) -> dict[str, str]:
+        return {str(item["name"]): str(sorted(item.items(), key=str)) for item in items}
+
+    return {
+        table: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], str(column["default"]))
+                for column in inspector.get_columns(table)
+            },
+            "timezones": [
+                column["name"]
+                for column in inspector.get_columns(table)
+                if getattr(column["type"], "timezone", False)
+            ],
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": named(inspector.get_foreign_keys(table)),
+            "unique": named(inspector.get_unique_constraints(table)),
+            "checks": named(inspector.get_check_constraints(table)),
+            "indexes": named(inspector.get_indexes(table)),
+        }
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def sample(column: sa.Column[Any]) -> Any:
+    """A value that the column takes."""
+    for key in column.foreign_keys:
+        return 1 if key.column.primary_key else sample(key.column)
+    return {str: "x", int: 1, bool: True, datetime: datetime.now(UTC)}.get(column.type.python_type)
+
+
+def rows_of(engine: sa.Engine, fill: bool = False) -> dict[str, list[Any]]:
+    """All rows; with `fill`, first put one into each table that has none."""
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    found = {}
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            rows = connection.execute(sa.select(table)).mappings().all()
+            if fill and not rows:
+                needed = [c for c in table.c if not c.nullable and c.server_default is None]
+                connection.execute(table.insert().values({c.name: sample(c) for c in needed}))
+                rows = connection.execute(sa.select(table)).mappings().all()
+            found[table.name] = [dict(row) for row in rows]
+    return found
+
+
+def test_the_history_is_one_line() -> None:
+    script = script_directory()
+    assert len(script.get_bases()) == 1
+    assert len(script.get_heads()) == 1
+    assert len(REVISIONS) == len(set(REVISIONS))
+
+
+def test_each_revision_goes_up_and_down_and_up_again(engine: sa.Engine) -> None:
+    config = alembic_config()
+    for revision in REVISIONS:
+        before = schema_of(engine)
+        command.upgrade(config, revision)
+        after = schema_of(engine)
+        command.downgrade(config, "-1")
+        assert schema_of(engine) == before, f"{revision}: downgrade() does not undo upgrade()"
+        command.upgrade(config, revision)
+        assert schema_of(engine) == after, f"{revision}: the second upgrade() differs"
+
+
+def test_the_revisions_build_what_the_models_say(engine: sa.Engine) -> None:
+    command.upgrade(alembic_config(), "head")
+    command.check(alembic_config())
+
+
+def test_the_revisions_build_what_create_all_builds(
+    engine: sa.Engine, databases: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.upgrade(alembic_config(), "head")
+    monkeypatch.setenv("DATABASE_URL", databases.create())
+    created = sa.create_engine(Settings().database, poolclass=sa.NullPool)
+    target_metadata().create_all(created)
+    assert schema_of(engine) == schema_of(created)
+
+
+def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
+    config = alembic_config()
+    for revision in REVISIONS:
+        command.upgrade(config, revision)
+        before = rows_of(engine, fill=True)
+        command.upgrade(config, "head")
+        command.downgrade(config, revision)
+        assert rows_of(engine) == before, f"rows were lost above {revision}"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///none.db", "postgresql://user@127.0.0.1:1/none"])
+def test_the_sql_can_be_read_without_a_database(url: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "alembic", "-x", f"url={url}", "upgrade", "head", "--sql"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for table in SQLModel.metadata.tables:
+        assert f"CREATE TABLE {table} " in result.stdout

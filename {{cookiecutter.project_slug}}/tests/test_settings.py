@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from urllib.parse import quote
+
+import pytest
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from app.migrations import ROOT
+from app.settings import Settings, load_settings, parse_url
+
+ENV_EXAMPLE = ROOT / ".env.example"
+
+
+def test_the_example_lists_every_setting_with_its_default_and_description() -> None:
+    example = dotenv_values(ENV_EXAMPLE, encoding="utf-8")
+    text = ENV_EXAMPLE.read_text("utf-8")
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        assert name.upper() in example, f"{name.upper()} is missing in .env.example"
+        assert (example[name.upper()] or None) == (None if default is None else str(default))
+        assert f"# {field.description}\n{name.upper()}=" in text
+    assert len(example) == len(Settings.model_fields)
+
+
+@pytest.mark.parametrize("password", ["a%b", "a@b", "a/b", "a:b", "a b", "пароль", "p@s/s:w%rd#"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_a_password_may_hold_any_character(scheme: str, password: str) -> None:
+    for written in (quote(password, safe=""), password):
+        url = parse_url(f"{scheme}://user:{written}@db.example:5433/name")
+        assert (url.password, url.host, url.port, url.database) == (
+            password,
+            "db.example",
+            5433,
+            "name",
+        )
+        assert url.drivername == "postgresql+psycopg"
+        assert password not in repr(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://user:secret@host/name", "must begin with"),
+        ("secret", "must begin with"),
+        ("postgresql://user:secret@host:port/name", "cannot be read"),
+        ("postgresql://user:secret@host", "must name a database"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+    ],
+)
+def test_a_wrong_url_is_one_line_without_the_password(
+    url: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SystemExit) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert message.startswith("Wrong setting: DATABASE_URL: ")
+    assert reason in message
+    assert "secret" not in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["uvicorn app.main:app --port 1", "alembic current"])
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "0")
+    result = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "Wrong setting: DATABASE_POOL_SIZE: "
+        "Input should be greater than or equal to 1 (see .env.example)"
+    ]
+
+
+def test_no_password_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@host/name")
+    settings = Settings()
+    assert "secret" not in f"{settings!r} {settings} {settings.database}"
