@@ -58,7 +58,7 @@ def drop_unchosen(root: Path, answers: dict[str, Any]) -> None:
 
 def check_files(root: Path) -> None:
     """Check the Alembic environment without running it."""
-    faults = runpy.run_path(str(root / "scripts" / "check_alembic.py"))["static_faults"](root)
+    faults = runpy.run_path(str(root / "scripts" / "alembic_static.py"))["static_faults"](root)
     if faults:
         raise RenderError(*faults)
 

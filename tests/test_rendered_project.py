@@ -1,0 +1,31 @@
+"""A rendered project passes everything that its own CI runs."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def make(project: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    # As in a shell of the user's: not in the template's environment, nor with its temp folder.
+    ours = ("VIRTUAL_ENV", "TMPDIR", "TEMP", "TMP", "PYTEST_CURRENT_TEST")
+    env = {name: value for name, value in os.environ.items() if name not in ours}
+    arguments = [f"{name}={value}" for name, value in variables.items()]
+    return subprocess.run(
+        ["make", target, *arguments], cwd=project, env=env, capture_output=True, text=True
+    )
+
+
+def test_make_check_passes(set_up: Callable[..., Path]) -> None:
+    done = make(set_up(), "check")
+    print(done.stdout[-3000:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed in", done.stdout)
+    assert passed
+    assert int(passed[1]) > 100
+    assert "skipped" not in done.stdout
