@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,28 @@ from pytest_cookies.plugin import Cookies
 
 TEMPLATE = Path(__file__).parents[1]
 SYSTEM_TEMP = tempfile.gettempdir()
+
+
+def copy_template(folder: Path) -> Path:
+    """Copy what git would check out, and what is not yet committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TEMPLATE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.split("\0"):
+        if name and (TEMPLATE / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def template_copy(tmp_path: Path) -> Path:
+    """A copy of the template that a test may break."""
+    return copy_template(tmp_path / "template")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TEMPLATE
+from tests.conftest import TEMPLATE, copy_template
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,20 +28,7 @@ SERVER_SECONDS = 240
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's files as git would check them out, those not yet committed too."""
-    clone = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=TEMPLATE,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.split("\0"):
-        if name and (TEMPLATE / name).is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, clone / name)
-    return clone
+    return copy_template(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="module")
