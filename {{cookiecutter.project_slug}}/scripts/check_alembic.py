@@ -106,7 +106,8 @@ def alembic_fault(root: Path, *arguments: str) -> str | None:
             if error.code in (None, 0):
                 return None
             said = [error.code] if isinstance(error.code, str) else output.getvalue().split("\n")
-            return next((str(line) for line in reversed(said) if str(line).strip()), "failed")
+            last = next((str(line) for line in reversed(said) if str(line).strip()), "failed")
+            return last.removeprefix("FAILED: ")
         except Exception as error:  # whatever a revision or env.py raises is what we look for
             return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return None

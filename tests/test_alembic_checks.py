@@ -1,0 +1,131 @@
+"""A fault in the Alembic environment fails the render, with one line a fault."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = "{{cookiecutter.project_slug}}"
+REVISION = "alembic/versions/0001_add_task_table.py"
+
+# file, what to replace, by what, the line that has to be said
+STATIC_FAULTS = [
+    ("alembic.ini", "path_separator = os\n", "", "alembic.ini: [alembic] has no path_separator"),
+    ("alembic.ini", "timezone = UTC", "timezone = %(UTC)s", "alembic.ini: Bad value substitution"),
+    (
+        "alembic.ini",
+        "timezone = UTC",
+        "sqlalchemy.url = driver://",
+        "alembic.ini: sqlalchemy.url is set",
+    ),
+    ("alembic.ini", "[logger_alembic]", "[other]", "alembic.ini: [logger_alembic] is missing"),
+    ("alembic.ini", "(here)s/alembic", "(here)s/nowhere", "nowhere/env.py is missing"),
+    (
+        "alembic/script.py.mako",
+        "${repr(depends_on)}",
+        "None",
+        "alembic/script.py.mako: ${depends_on} is missing",
+    ),
+    (
+        "alembic/env.py",
+        "context.run_migrations()",
+        "pass",
+        "alembic/env.py: never calls context.run_migrations()",
+    ),
+    ("alembic/env.py", "config = context.config", "config = (", "alembic/env.py: is not Python"),
+    (REVISION, "def downgrade", "def other", f"{REVISION}: has no downgrade()"),
+    (REVISION, 'revision: str = "0001"', 'revision: str = "0002"', "does not begin with its revi"),
+    (REVISION, "down_revision: str | None = None", 'down_revision = "0000"', "which is not there"),
+]
+DYNAMIC_FAULTS = [
+    (REVISION, "length=200", "length=100", "alembic check: New upgrade operations detected"),
+    (REVISION, 'op.drop_table("task")', "pass", "alembic upgrade head: "),
+    ("alembic/env.py", "from app import migrations", "import nothing", "ModuleNotFoundError"),
+    ("alembic.ini", "prepend_sys_path = %(here)s", "", "No module named 'app'"),
+]
+
+
+def break_file(project: Path, fault: tuple[str, str, str, str]) -> None:
+    name, old, new, _ = fault
+    text = (project / name).read_text("utf-8")
+    assert old in text, f"{name} has changed: {old!r} is not in it"
+    (project / name).write_text(text.replace(old, new), "utf-8")
+
+
+def render_broken(template: Path, fault: tuple[str, str, str, str], setup: str) -> str:
+    """Break the template, render it; returns what is said, after a look at what is left."""
+    break_file(template / PROJECT, fault)
+    folder = template.parent / "rendered"
+    folder.mkdir()
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", f"setup={setup}"]
+    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    done = subprocess.run(
+        [*command, "--output-dir", str(folder)], env=env, capture_output=True, text=True
+    )
+    assert done.returncode != 0, done.stdout
+    assert list(folder.iterdir()) == []
+    ours = done.stderr.partition("ERROR: Stopping generation")[0]
+    assert "Traceback" not in ours, ours
+    return ours
+
+
+@pytest.mark.parametrize("fault", STATIC_FAULTS, ids=lambda fault: fault[3])
+def test_a_fault_in_the_files_is_found(
+    bake: Callable[..., Path], tmp_path: Path, fault: tuple[str, str, str, str]
+) -> None:
+    project = shutil.copytree(bake(), tmp_path / "project")
+    static_faults = runpy.run_path(str(project / "scripts/alembic_static.py"))["static_faults"]
+    assert static_faults(project) == []
+    break_file(project, fault)
+    faults = static_faults(project)
+    assert any(fault[3] in line for line in faults), faults
+    assert not any("\n" in line for line in faults)
+
+
+def test_a_fault_in_the_files_fails_the_render(template_copy: Path) -> None:
+    fault = STATIC_FAULTS[-1]
+    said = render_broken(template_copy, fault, setup="no")
+    assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", DYNAMIC_FAULTS, ids=lambda fault: fault[3])
+def test_a_fault_that_shows_when_alembic_runs_fails_the_render(
+    template_copy: Path, fault: tuple[str, str, str, str]
+) -> None:
+    said = render_broken(template_copy, fault, setup="yes")
+    assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
+
+
+@pytest.mark.slow
+def test_the_checks_change_nothing_and_touch_no_database(
+    set_up: Callable[..., Path], tmp_path: Path
+) -> None:
+    project = set_up()
+
+    def tree() -> dict[str, bytes]:
+        skip = re.compile(r"__pycache__|\.venv|\.pytest_cache|_cache")
+        return {
+            str(path): path.read_bytes()
+            for path in project.rglob("*")
+            if path.is_file() and not skip.search(str(path))
+        }
+
+    before = tree()
+    env = os.environ | {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/mine.db",
+        "MIGRATION_DATABASE_URL": f"sqlite:///{tmp_path}/mine.db",
+    }
+    env.pop("VIRTUAL_ENV", None)
+    done = subprocess.run(
+        ["make", "check-alembic"], cwd=project, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert tree() == before
+    assert list(tmp_path.iterdir()) == []
