@@ -6,6 +6,7 @@ It fails only on a fault in what was rendered. A tool or a network that is missi
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
@@ -65,7 +66,7 @@ def check_files(root: Path) -> None:
 
 def check_migrations(root: Path, uv: str) -> None:
     """Check the Alembic environment by running it in the project's own."""
-    command = [uv, "run", "--no-sync", "python", "scripts/check_alembic.py"]
+    command = [uv, "run", "--no-sync", "python", "-m", "scripts.check_alembic"]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, errors="replace"
@@ -82,16 +83,14 @@ def check_migrations(root: Path, uv: str) -> None:
 
 @contextmanager
 def step(label: str) -> Iterator[None]:
-    """Print a line with the time a step took; on a terminal, its label as the step begins."""
-    head, terminal = f"  {label} ... ", sys.stdout.isatty()
-    if terminal:
-        print(head, end="", flush=True)
+    """Print what begins, and on the same line the time that it took."""
+    print(f"  {label} ... ", end="", flush=True)
     started, outcome = time.monotonic(), "not done"
     try:
         yield
         outcome = f"{time.monotonic() - started:.1f} s"
     finally:
-        print(outcome if terminal else head + outcome, flush=True)
+        print(outcome, flush=True)
 
 
 def set_up(root: Path) -> None:
@@ -123,7 +122,7 @@ def commands_for(target: str, root: Path) -> list[str]:
     uv = "uv" if shutil.which("uv") or not (root / local_uv).exists() else str(local_uv)
     return {
         "setup": ["python scripts/setup.py" if windows else "python3 scripts/setup.py"],
-        "check-alembic": [f"{uv} run python scripts/check_alembic.py"],
+        "check-alembic": [f"{uv} run python -m scripts.check_alembic"],
         "run": [f"{uv} run alembic upgrade head", f"{uv} run uvicorn app.main:app --reload"],
         "test": [f"{uv} run pytest"],
     }[target]
@@ -154,10 +153,10 @@ def finish(root: Path, answers: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    sys.dont_write_bytecode = True  # no __pycache__ among what was rendered
     for stream in (sys.stdout, sys.stderr):
-        # A console may lack a character of the project's name.
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            # A console may lack a character of the project's name.
+            stream.reconfigure(errors="backslashreplace")
     try:
         finish(Path.cwd(), json.loads(CONTEXT))
     except RenderError as error:

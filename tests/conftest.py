@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_cookies.plugin import Cookies
 
+from tests.project import Databases, Project
+
 TEMPLATE = Path(__file__).parents[1]
 SYSTEM_TEMP = tempfile.gettempdir()
 
@@ -93,6 +95,18 @@ def set_up(render: Callable[..., Path]) -> Callable[..., Path]:
         return made[key]
 
     return set_up
+
+
+@pytest.fixture
+def project(set_up: Callable[..., Path], tmp_path: Path) -> Project:
+    """A rendered project, set up, that a test may change."""
+    return Project(set_up(), tmp_path / "project")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+    return Databases(request.param, tmp_path, server)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Bad answers are refused, all at once; odd but legal ones come through exactly, in each format."""
 
 import ast
+import configparser
 import json
 import os
 import random
@@ -13,16 +14,23 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
+from cookiecutter.generate import generate_context
 from cookiecutter.main import cookiecutter
+from cookiecutter.prompt import prompt_for_config
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
-TEMPLATE = Path(__file__).parents[1]
+from tests.conftest import TEMPLATE
+from tests.project import Project
+
 hook = SimpleNamespace(**runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py")))
 
+Answers = dict[str, Any]
 QUESTIONS = ["project_name", "project_slug", "description", "author_name", "author_email"]
 # question, answer, what is wrong with it, what to answer instead
 BAD = [
@@ -103,10 +111,11 @@ ODD = {
     "quotes": ["""Say "hi" to 'Ann' and `Bob`, or \"\"\"all\"\"\" '''of''' them"""],
     "backslashes": [r"C:\new\table \" \\ \N{BEL} \u0041 \ ".strip()],
     "comments": ["# one: two // three /* four */ -- five; six: [a, b] - {c: d} ? e #"],
-    "substitutions": ["100% of %s %(here)s %%(there)s $HOME ${HOME} $$ $(id) $x^2$"],
-    "entities": ["R&D &lt; &amp;amp; &#35; <b>bold</b> <!-- no --> <br>"],
-    "markdown": ["*a* _b_ **c** ~~d~~ `e` [f](g) ![h](i) <j@k.de> | l | www.m.n [^o] :p:"],
-    "braces": ["{a} { { } } { % % } f'{b}' ${c}"],
+    "substitutions": ["100% of %s %(here)s %%(x)s ${HOME} $$ $(id) $x^2$ {a} { { } } f'{b}' { %"],
+    "markup": [
+        "*a* _b_ **c** ~~d~~ `e` [f](g) ![h](i) <j@k.de> | l | www.m.n [^o] :p:"
+        " R&D &lt; &amp;amp; &#35; <b>bold</b> <!-- no --> <br>"
+    ],
     "not-a-text": ["~", "yes", "1.5e3"],
     "yaml-signs": ["!tag &anchor *alias", "@at", "%directive `tick"],
     "bullet": ["+ one", "- one", "* one"],
@@ -131,12 +140,10 @@ EMAILS = [
 
 
 @pytest.fixture
-def render_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> Callable[[dict[str, object]], str]:
+def render_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[[Answers], str]:
     """Render in a folder of its own with answers that must be refused; return what is said."""
 
-    def render_refused(answers: dict[str, object]) -> str:
+    def render_refused(answers: Answers) -> str:
         folder = tmp_path / "some" / "folder"
         folder.mkdir(parents=True)
         with pytest.raises(FailedHookException):
@@ -157,7 +164,7 @@ def batches() -> list[list[tuple[str, str, str, str]]]:
 
 @pytest.mark.parametrize("batch", batches(), ids=lambda batch: ascii(batch[0][1])[:30])
 def test_a_bad_answer_is_refused_with_a_reason_and_a_suggestion_and_leaves_nothing(
-    render_refused: Callable[[dict[str, object]], str], batch: list[tuple[str, str, str, str]]
+    render_refused: Callable[[Answers], str], batch: list[tuple[str, str, str, str]]
 ) -> None:
     message = render_refused({question: answer for question, answer, *_ in batch})
     blocks = [block.splitlines() for block in message.strip().split("\n\n")[1:]]
@@ -169,7 +176,7 @@ def test_a_bad_answer_is_refused_with_a_reason_and_a_suggestion_and_leaves_nothi
 
 
 def test_an_absolute_slug_makes_no_folder_elsewhere(
-    render_refused: Callable[[dict[str, object]], str], tmp_path_factory: pytest.TempPathFactory
+    render_refused: Callable[[Answers], str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     render_refused({"project_slug": str(elsewhere / "deep" / "x")})
@@ -209,7 +216,7 @@ def test_an_answer_typed_at_a_prompt_is_judged_as_it_was_typed(tmp_path: Path) -
 
 
 def test_a_replay_of_refused_answers_is_refused_again(
-    render_refused: Callable[[dict[str, object]], str],
+    render_refused: Callable[[Answers], str],
     tmp_path: Path,
     home: Path,
     capfd: pytest.CaptureFixture[str],
@@ -240,7 +247,7 @@ def test_a_replay_file_edited_by_hand_is_refused(
 
 
 def test_an_answer_that_is_no_text_is_refused(
-    render_refused: Callable[[dict[str, object]], str],
+    render_refused: Callable[[Answers], str],
 ) -> None:
     message = render_refused({"project_name": None})
     assert "    is not a text: put it into quotes\n" in message
@@ -256,11 +263,12 @@ def test_a_setup_that_cookiecutter_takes_for_yes_or_no_passes(setup: object) -> 
     assert faults_of_setup(setup) == []
 
 
-def faults_of_setup(setup: object) -> list[object]:
+def faults_of_setup(setup: object) -> list[Any]:
     """Judge a setup as Cookiecutter 2.6 gives it: as it stands on the command line."""
     answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks", "setup": setup}
     derived = {f"__{question}_escaped": text for question, text in hook.FALLBACKS.items()}
-    return hook.find_faults(answers | derived, {})
+    faults: list[Any] = hook.find_faults(answers | derived, {})
+    return faults
 
 
 @pytest.mark.parametrize(
@@ -310,22 +318,26 @@ def test_an_empty_description_passes(bake: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("name", "slug"),
     [
+        ("Task Service", "task-service"),
         ("3D Print", "service-3d-print"),
         ("🎉", "service"),
         ("Служба задач", "sluzhba-zadach"),
         ("word " * 20 + "end", "-".join(["word"] * 12)),
+        ("1" + "x" * 100, "service-1" + "x" * 54),
     ],
 )
-def test_the_slug_proposed_for_a_name_passes(
-    bake: Callable[..., Path], name: str, slug: str
-) -> None:
-    assert bake(project_name=name).name == slug
+def test_the_slug_proposed_for_a_name_passes(name: str, slug: str) -> None:
+    questions = generate_context(
+        str(TEMPLATE / "cookiecutter.json"), extra_context={"project_name": name}
+    )
+    assert prompt_for_config(questions, no_input=True)["project_slug"] == slug
+    assert hook.slug_reasons(slug) == []
 
 
 # What a format's own parser reads back, by question.
 
 
-def from_toml(root: Path) -> dict[str, str]:
+def from_toml(root: Path) -> Answers:
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     (author,) = project["authors"]
     return {
@@ -336,38 +348,45 @@ def from_toml(root: Path) -> dict[str, str]:
     }
 
 
-def from_python(root: Path) -> dict[str, str]:
+def from_python(root: Path) -> Answers:
     module = ast.parse((root / "app" / "settings.py").read_text("utf-8"))
     constants = {
-        node.targets[0].id: node.value.value
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
         for node in module.body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
     }
     return {"project_name": constants["TITLE"], "description": constants["DESCRIPTION"]}
 
 
-def from_json(root: Path) -> dict[str, str]:
-    return json.loads((root / ".cookiecutter.json").read_text("utf-8"))["default_context"]
+def from_json(root: Path) -> Answers:
+    answers: Answers = json.loads((root / ".cookiecutter.json").read_text("utf-8"))[
+        "default_context"
+    ]
+    return answers
 
 
-def from_yaml(root: Path) -> dict[str, str]:
+def from_yaml(root: Path) -> Answers:
     """Read the answers as Cookiecutter does: for it, each configuration file is YAML."""
-    return yaml.safe_load((root / ".cookiecutter.json").read_text("utf-8"))["default_context"]
+    answers: Answers = yaml.safe_load((root / ".cookiecutter.json").read_text("utf-8"))[
+        "default_context"
+    ]
+    return answers
 
 
-def from_markdown(root: Path) -> dict[str, str]:
+def from_markdown(root: Path) -> Answers:
     markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     tokens = markdown.parse((root / "README.md").read_text("utf-8"))
     assert [token.type for token in tokens[:1] + tokens[3:4]] == ["heading_open", "paragraph_open"]
     return {"project_name": plain_text(tokens[1]), "description": plain_text(tokens[4])}
 
 
-def plain_text(inline: object) -> str:
+def plain_text(inline: Token) -> str:
+    assert inline.children
     assert {child.type for child in inline.children} == {"text"}
     return "".join(child.content for child in inline.children)
 
 
-def from_license(root: Path) -> dict[str, str]:
+def from_license(root: Path) -> Answers:
     lines = (root / "LICENSE").read_text("utf-8").split("\n")
     (line,) = (line for line in lines if line.startswith("Copyright (c) "))
     return {"author_name": line.removeprefix("Copyright (c) ")}
@@ -421,3 +440,39 @@ def test_the_answers_kept_in_a_project_render_it_again(
 def tree(root: Path) -> dict[str, bytes]:
     files = (path for path in root.rglob("*") if path.is_file())
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_no_answer_reaches_the_ini_file(bake: Callable[..., Path], kind: str) -> None:
+    ini = (bake_odd(bake, kind)[0] / "alembic.ini").read_text("utf-8")
+    assert ini == (bake() / "alembic.ini").read_text("utf-8")
+    parsed = configparser.ConfigParser({"here": "."})
+    parsed.read_string(ini)
+    assert dict(parsed["alembic"])["file_template"] == "%(rev)s_%(slug)s"
+
+
+@pytest.mark.slow
+def test_an_odd_text_comes_through_exactly_in_openapi(
+    bake: Callable[..., Path], set_up: Callable[..., Path]
+) -> None:
+    program = "import json; from app.main import app; print(json.dumps(app.openapi()['info']))"
+    for kind in ODD:
+        folder, answers = bake_odd(bake, kind)
+        project = Project(set_up(), folder)
+        done = project.run("-c", program)
+        assert done.returncode == 0, done.stderr
+        info = json.loads(done.stdout)
+        assert (info["title"], info["description"]) == (
+            answers["project_name"],
+            answers["description"],
+        )
+
+
+@pytest.mark.slow
+def test_every_package_that_a_project_installs_is_a_reserved_slug(
+    set_up: Callable[..., Path],
+) -> None:
+    lock = tomllib.loads((set_up() / "uv.lock").read_text("utf-8"))
+    names = {package["name"] for package in lock["package"]} - {"task-service"}
+    assert len(names) > 30
+    assert names <= hook.DEPENDENCIES

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEMPLATE, copy_template
+from tests.project import users_environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,16 +48,10 @@ def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
                     (shadow / tool.name).symlink_to(tool)
             folder = str(shadow)
         folders.append(folder)
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(
-            ("UV_", "VIRTUAL_ENV", "COOKIECUTTER", "DATABASE", "MAKE", "PYTEST", "TMP", "TEMP")
-        )
-    }
     path = os.pathsep.join(folders)
     assert shutil.which("uv", path=path) is None
-    return kept | {"HOME": str(home), "PATH": path}
+    env = {name: value for name, value in users_environment().items() if name[:3] != "UV_"}
+    return env | {"HOME": str(home), "PATH": path}
 
 
 def free_port() -> int:

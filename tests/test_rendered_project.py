@@ -1,6 +1,5 @@
 """A rendered project passes everything that its own CI runs."""
 
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -8,16 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.project import users_environment
+
 pytestmark = pytest.mark.slow
 
 
 def make(project: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    # As in a shell of the user's: not in the template's environment, nor with its temp folder.
-    ours = ("VIRTUAL_ENV", "TMPDIR", "TEMP", "TMP", "PYTEST_CURRENT_TEST")
-    env = {name: value for name, value in os.environ.items() if name not in ours}
     arguments = [f"{name}={value}" for name, value in variables.items()]
     return subprocess.run(
-        ["make", target, *arguments], cwd=project, env=env, capture_output=True, text=True
+        ["make", target, *arguments],
+        cwd=project,
+        env=users_environment(),
+        capture_output=True,
+        text=True,
     )
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
     CreateIndexOp,
+    CreateTableOp,
     DropIndexOp,
     MigrateOperation,
     MigrationScript,
@@ -17,7 +18,10 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.functions import FunctionElement
+
+from app.database import BigInt
 
 log = logging.getLogger("alembic.autogenerate")
 
@@ -29,10 +33,7 @@ BOOLEANS = {"0": "sa.false()", "1": "sa.true()", "false": "sa.false()", "true": 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
     """Write types and defaults in SQLAlchemy's words, never in one database's or in SQLModel's."""
     if kind == "type":
-        if isinstance(item, sa.Enum):
-            return f"sa.String(length={item.length})"  # enum_check holds the values
-        if isinstance(item, sa.types.TypeDecorator):
-            return f"sa.{item.impl_instance!r}"
+        return render_type(item)
     if kind == "server_default" and isinstance(item, sa.DefaultClause):
         text = str(item.arg)
         if text in NOW or (isinstance(item.arg, FunctionElement) and item.arg.name == "now"):
@@ -40,6 +41,28 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
         column = getattr(item, "column", None)
         if column is not None and isinstance(column.type, sa.Boolean):
             return BOOLEANS.get(text.lower(), False)
+    return False
+
+
+def render_type(item: Any) -> str | Literal[False]:
+    """A type that is read back from a database loses its name; downgrades need it again."""
+    match item:
+        case sa.Enum():
+            return f"sa.String(length={item.length})"  # enum_check holds the values
+        case sa.types.TypeDecorator():
+            return f"sa.{item.impl_instance!r}"
+        case sa.DATETIME() | sqlite.DATETIME():
+            return "sa.DateTime(timezone=True)"  # as SQLModel maps datetime
+        case sa.TIMESTAMP():
+            return f"sa.DateTime(timezone={item.timezone})"
+        case sa.CHAR(length=32) | sa.UUID():
+            return "sa.Uuid()"
+        case sa.BLOB() | postgresql.BYTEA():
+            return "sa.LargeBinary()"
+        case sqlite.JSON():
+            return "sa.JSON()"
+        case sa.DOUBLE_PRECISION():
+            return "sa.Float()"
     return False
 
 
@@ -84,6 +107,16 @@ def process_revision_directives(
     for operations in (script.upgrade_ops, script.downgrade_ops):
         if operations is not None:
             operations.ops = [plain for op in operations.ops for plain in unbatch(op)]
+            for op in operations.ops:
+                if isinstance(op, CreateTableOp):
+                    widen_id(op)
+
+
+def widen_id(table: CreateTableOp) -> None:
+    """An id that SQLite gives back as INTEGER was a BigInt, see app/database.py."""
+    ids = [item for item in table.columns if isinstance(item, sa.Column) and item.primary_key]
+    if len(ids) == 1 and isinstance(ids[0].type, sa.INTEGER):
+        ids[0].type = BigInt
 
 
 def is_check(context: MigrationContext, command: dict[str, Any]) -> bool:

@@ -22,7 +22,8 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-# 64 bits, so that ids never run out. SQLite counts up by itself only in a column of type INTEGER.
+# 64 bits, so that ids never run out. SQLite counts up by itself only in a column of type INTEGER;
+# a column that refers to an id takes sa_type=sa.BigInteger.
 BigInt = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MAX_ID = 2**63 - 1
 

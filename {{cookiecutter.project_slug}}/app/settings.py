@@ -8,8 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-TITLE = "{{ cookiecutter.__project_name_escaped }}"
-DESCRIPTION = "{{ cookiecutter.__description_escaped }}"
+TITLE = "{{ cookiecutter.__project_name_escaped }}"  # fmt: skip
+DESCRIPTION = "{{ cookiecutter.__description_escaped }}"  # fmt: skip
 
 DRIVERS = {
     "sqlite": "sqlite",

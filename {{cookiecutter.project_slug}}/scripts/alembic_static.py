@@ -113,7 +113,7 @@ def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
             faults.append(f"{name}: has no `revision`")
             continue
         if revision in parents:
-            faults.append(f"{name}: revision {revision} is there twice")
+            faults.append(f"{name}: revision {revision} is there twice: make renumber")
         if path.stem != revision and not path.stem.startswith(f"{revision}_"):
             faults.append(f"{name}: the file's name does not begin with its revision {revision}")
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -123,6 +123,7 @@ def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
     named = Counter(parent for each in parents.values() for parent in each)
     for parent in sorted(named.keys() - parents.keys()):
         faults.append(f"alembic/versions: a revision follows {parent}, which is not there")
+    faults += head_faults(trees, parents.keys() - named.keys())
     bases = sorted(revision for revision, each in parents.items() if not each)
     heads = sorted(parents.keys() - named.keys())
     for kind, found in (("base", bases), ("head", heads)):
@@ -130,6 +131,20 @@ def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
             text = ", ".join(found) or "none"
             faults.append(f"alembic/versions: there must be one {kind}, there is: {text}")
     return faults
+
+
+def head_faults(trees: dict[Path, ast.Module], heads: set[str]) -> list[str]:
+    """versions/HEAD names the newest revision, so that two branches conflict in git."""
+    newest = {path.stem for path in trees if path.stem.partition("_")[0] in heads}
+    if len(newest) != 1:
+        return []
+    file = next(iter(trees)).with_name("HEAD")
+    text = file.read_text("utf-8").strip() if file.is_file() else "nothing"
+    if text in newest:
+        return []
+    return [
+        f"alembic/versions/HEAD: names {text[:80]!r}, the newest is {newest.pop()}: make renumber"
+    ]
 
 
 def assigned(tree: ast.Module) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Is the Alembic environment whole? `python scripts/check_alembic.py`
+"""Is the Alembic environment whole? `python -m scripts.check_alembic`
 
 Reads its files (alembic_static.py), compares with what `alembic init` of the installed Alembic
 writes, then takes a scratch database up, down and up again.
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from alembic_static import ENV_CALLS, called, read_ini, static_faults
+from scripts.alembic_static import ENV_CALLS, called, read_ini, static_faults
 
 # What must work, in this order, on a database that did not exist before.
 COMMANDS = (

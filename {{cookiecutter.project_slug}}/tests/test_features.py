@@ -42,9 +42,9 @@ def test_models_and_routers_are_found_by_themselves(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    run("scripts/scratch.py", "revision", "--autogenerate", "-m", "add note")
+    run("-m", "scripts.scratch", "revision", "--autogenerate", "-m", "add note")
     revision = next((project / "alembic/versions").glob("*_add_note.py")).read_text()
     assert '"note"' in revision
     assert "sqlmodel" not in revision
-    run("scripts/scratch.py", "check")
+    run("-m", "scripts.scratch", "check")
     assert "/notes" in run("-c", "from app.main import app; print(list(app.openapi()['paths']))")

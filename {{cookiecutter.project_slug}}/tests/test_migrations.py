@@ -2,14 +2,14 @@
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from sqlmodel import SQLModel
 
 from app.migrations import ROOT, alembic_config, script_directory, target_metadata
 from app.settings import Settings
@@ -59,7 +59,16 @@ def sample(column: sa.Column[Any]) -> Any:
     """A value that the column takes."""
     for key in column.foreign_keys:
         return 1 if key.column.primary_key else sample(key.column)
-    return {str: "x", int: 1, bool: True, datetime: datetime.now(UTC)}.get(column.type.python_type)
+    if isinstance(column.type, sa.DateTime):
+        return datetime(2026, 1, 1, tzinfo=UTC if column.type.timezone else None)
+    if isinstance(column.type, sa.JSON):
+        return {"x": 1}
+    kind = column.type.python_type
+    return {date: date(2026, 1, 1), time: time(12), uuid.UUID: uuid.UUID(int=1)}.get(kind) or {
+        str: "x",
+        bytes: b"x",
+        bool: True,
+    }.get(kind, 1)
 
 
 def rows_of(engine: sa.Engine, fill: bool = False) -> dict[str, list[Any]]:
@@ -118,18 +127,23 @@ def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
         command.upgrade(config, revision)
         before = rows_of(engine, fill=True)
         command.upgrade(config, "head")
+        at_head = rows_of(engine)
         command.downgrade(config, revision)
-        assert rows_of(engine) == before, f"rows were lost above {revision}"
+        after = rows_of(engine)
+        for table in before.keys() & at_head.keys():  # a dropped table is gone, as was meant
+            kept = before[table][0].keys() & next(iter(at_head[table]), {}).keys()
+            assert [{name: row[name] for name in kept} for row in after[table]] == [
+                {name: row[name] for name in kept} for row in before[table]
+            ], f"{table}: rows were lost above {revision}"
 
 
-@pytest.mark.parametrize("url", ["sqlite:///none.db", "postgresql://user@127.0.0.1:1/none"])
-def test_the_sql_can_be_read_without_a_database(url: str) -> None:
+def test_the_sql_for_postgresql_can_be_read_without_a_server() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "alembic", "-x", f"url={url}", "upgrade", "head", "--sql"],
+        [sys.executable, "-m", "scripts.plan", "--all", "--sql"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    for table in SQLModel.metadata.tables:
+    for table in target_metadata().tables:
         assert f"CREATE TABLE {table} " in result.stdout
