@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from pytest_cookies.plugin import Cookies
 
@@ -117,6 +118,13 @@ def postgresql() -> Iterator[str]:
     # Not in pytest's folder: started by root, the server runs as another user, who cannot read it.
     with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
         server = get_server(folder, cleanup_mode="stop")
+        # Who is in this group has to give the password; all others are trusted.
+        rules = Path(folder, "pg_hba.conf")
+        rules.write_text("local all +with_password scram-sha-256\n" + rules.read_text())
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE ROLE with_password")
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 

@@ -60,5 +60,5 @@ def database_unavailable(_: Request, __: Exception) -> JSONResponse:
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid_request)
-    for error in (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError):
+    for error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(error, database_unavailable)

@@ -33,6 +33,8 @@ from app.settings import load_settings
 
 # Matters of style, or what the runner does for every revision (app/migrations.py).
 NOT_RISKS = (
+    "prefer-bigint-over-int",
+    "prefer-bigint-over-smallint",
     "prefer-identity",
     "prefer-robust-stmts",
     "prefer-text-field",

@@ -1,0 +1,127 @@
+"""`make plan`, `make sql`, `make schema`: what will happen, and what there is, to read."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.project import Databases, Project
+
+pytestmark = pytest.mark.slow
+
+# what a revision does, the rule of squawk that flags it
+RISKS = [
+    ('op.drop_column("task", "title")', "ban-drop-column"),
+    ('op.drop_table("task")', "ban-drop-table"),
+    ('op.alter_column("task", "title", new_column_name="name")', "renaming-column"),
+    ('op.create_index("ix", "task", ["title"])', "require-concurrent-index-creation"),
+    ('op.create_check_constraint("c", "task", "id > 0")', "constraint-missing-not-valid"),
+    ('op.alter_column("task", "title", type_=sa.Text())', "changing-column-type"),
+    (
+        'op.add_column("task", sa.Column("n", sa.Integer(), nullable=False))',
+        "adding-required-field",
+    ),
+]
+SAFE = 'op.add_column("task", sa.Column("note", sa.String(50), nullable=True))'
+
+
+def plan(project: Project, *arguments: str, url: str | None = None) -> tuple[int, str]:
+    done = project.run("-m", "scripts.plan", *arguments, url=url)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("operation", "rule"), RISKS, ids=[rule for _, rule in RISKS])
+def test_what_can_hurt_is_flagged_until_it_is_accepted_with_a_reason(
+    project: Project, operation: str, rule: str
+) -> None:
+    revision = project.add_revision(2, operation)
+    code, said = plan(project, "--all")
+    assert code == 1
+    assert f"RISK: {rule}: " in said
+    assert re.search("^0002  Step 2$", said, re.MULTILINE)
+    text = revision.read_text("utf-8")
+
+    revision.write_text(text.replace("Step 2\n", f"Step 2\n\nAccepts {rule}:\n", 1), "utf-8")
+    assert plan(project, "--all")[0] == 1, "accepted without a reason"
+
+    reason = "no release reads it any more"
+    accepted = text.replace("Step 2\n", f"Step 2\n\nAccepts {rule}: {reason}.\n", 1)
+    revision.write_text(accepted, "utf-8")
+    code, said = plan(project, "--all")
+    assert code == 0, said
+    assert f"because: {reason}." in said
+
+
+def test_a_fresh_project_has_nothing_that_can_hurt(project: Project) -> None:
+    project.add_revision(2, SAFE)
+    code, said = plan(project, "--all")
+    assert (code, "RISK" in said) == (0, False)
+
+
+def test_pending_is_what_the_database_does_not_have(project: Project, databases: Databases) -> None:
+    url = databases.create()
+    code, said = plan(project, url=url)
+    assert "Pending after nothing: 1" in said
+    project.alembic("upgrade", "head", url=url)
+    assert "Pending after 0001: 0" in plan(project, url=url)[1]
+    project.add_revision(2, SAFE)
+    code, said = plan(project, url=url)
+    assert "Pending after 0001: 1\n0002  Step 2\n" in said
+    assert code == 0
+    sql = plan(project, "--sql", url=url)[1]
+    assert "ALTER TABLE task ADD COLUMN note VARCHAR(50)" in sql
+    assert "CREATE TABLE task" not in sql
+
+
+def test_without_a_server_everything_is_pending(project: Project) -> None:
+    code, said = plan(project, "--sql", url="postgresql://user:secret@127.0.0.1:1/none")
+    assert code == 0
+    assert "CREATE TABLE task" in said
+    assert "BIGSERIAL" in said
+    assert "secret" not in said
+
+
+def test_pending_can_start_at_a_revision_or_at_a_branch(project: Project) -> None:
+    project.add_revision(2, SAFE)
+    assert "Pending after 0001: 1" in plan(project, "--since", "0001")[1]
+    code, said = plan(project, "--since", "no-such-branch")
+    assert code == 2
+    assert "neither a revision nor a git branch" in said
+
+
+def test_a_database_that_is_newer_than_the_code_is_said(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    databases.query(url, "UPDATE alembic_version SET version_num = '0042'")
+    code, said = plan(project, url=url)
+    assert code == 2
+    assert "0042, which is not in alembic/versions" in said
+
+
+def test_the_picture_of_the_tables_is_fresh_or_the_check_fails(project: Project) -> None:
+    picture = project.root / "docs/schema.md"
+    assert "```mermaid\nerDiagram\n  task {" in picture.read_text("utf-8")
+    assert project.run("-m", "scripts.schema", "--check").returncode == 0
+    models = project.root / "app/tasks/models.py"
+    text = models.read_text("utf-8")
+    head = "class Task(TaskBase, Record, table=True):\n"
+    assert head in text
+    models.write_text(text.replace(head, f"{head}    note: str\n"), "utf-8")
+    done = project.run("-m", "scripts.schema", "--check")
+    assert done.returncode == 1
+    assert "make schema" in done.stderr
+    assert project.run("-m", "scripts.schema").returncode == 0
+    assert project.run("-m", "scripts.schema", "--check").returncode == 0
+    assert "VARCHAR note" in picture.read_text("utf-8")
+
+
+def test_ci_runs_the_plan(bake: Callable[..., Path]) -> None:
+    makefile = (bake() / "Makefile").read_text("utf-8")
+    [check] = [line for line in makefile.splitlines() if line.startswith("check: ")]
+    assert {"check-plan", "check-schema", "check-alembic", "drift", "lint", "test"} <= set(
+        check.partition("##")[0].split()
+    )
