@@ -129,6 +129,17 @@ def test_ci_files_follow_their_published_schemas(bake: Bake, ci: str, schema: st
     run("check_jsonschema", "--builtin-schema", schema, name, cwd=bake(ci=ci))
 
 
+def test_the_dockerfile_is_clean_and_of_the_chosen_python(bake: Bake) -> None:
+    for version in QUESTIONS["python_version"]:
+        project = bake(python_version=version)
+        done = subprocess.run(
+            ["hadolint", "Dockerfile"], cwd=project, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+        text = (project / "Dockerfile").read_text("utf-8")
+        assert f"ARG PYTHON_VERSION={version}\n" in text
+
+
 def test_pyproject_follows_its_published_schema(bake: Bake) -> None:
     run("validate_pyproject", "pyproject.toml", cwd=bake())
 
@@ -142,7 +153,13 @@ def test_the_same_answers_give_the_same_bytes(bake: Bake, render: Bake) -> None:
 def test_the_name_is_only_where_it_is_looked_for(bake: Bake) -> None:
     project = bake(project_name="Quokka Ledger")
     holders = {name for name, text in texts_of(project).items() if re.search("quokka", text, re.I)}
-    assert holders == {".cookiecutter.json", "README.md", "app/settings.py", "pyproject.toml"}
+    assert holders == {
+        ".cookiecutter.json",
+        "Dockerfile",
+        "README.md",
+        "app/settings.py",
+        "pyproject.toml",
+    }
 
 
 def test_paths_can_be_checked_out_on_windows() -> None:

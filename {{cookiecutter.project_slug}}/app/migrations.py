@@ -93,7 +93,7 @@ def run(migrate: Callable[[Connection], None], settings: Settings, url: URL) -> 
             else:
                 migrate_postgresql(migrate, connection, settings)
     except DBAPIError as error:
-        raise CommandError(f"{where(error)}: {error.orig}") from error
+        raise CommandError(f"{where(error)}: {' '.join(str(error.orig).split())}") from error
     finally:
         engine.dispose()
 

@@ -1,0 +1,11 @@
+#!/bin/sh
+# What the image runs: migrate, then serve. A failed migration never serves.
+set -eu
+
+# false: a job of its own migrates, with the command `alembic upgrade head` of the same image.
+if [ "${RUN_MIGRATIONS:-true}" != false ]; then
+    alembic upgrade head
+fi
+
+# exec: signals reach uvicorn, which then finishes the requests that it has.
+exec uvicorn app.main:app --host 0.0.0.0 --port 8000 --timeout-graceful-shutdown 30
