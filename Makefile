@@ -52,6 +52,7 @@ format: $(SETUP)  ## Mend the style of the template's own code
 
 bench: $(SETUP)  ## Measure, and print ratios
 	@$(UV) run --quiet python -m benchmarks.render
+	@$(UV) run --quiet python -m benchmarks.migrations
 
 clean:  ## Delete what demo has rendered
 	rm -rf build

@@ -9,16 +9,16 @@ from __future__ import annotations
 import io
 import json
 import os
-import runpy
-import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all else here
+if TYPE_CHECKING:
+    from typing import Any
 
 CONTEXT = r"""{{ cookiecutter | tojson }}"""
 
@@ -57,15 +57,24 @@ def drop_unchosen(root: Path, answers: dict[str, Any]) -> None:
             folder.rmdir()
 
 
+def load(script: Path) -> dict[str, Any]:
+    """Run a script of the project, not as the main one; returns the names it defines."""
+    names: dict[str, Any] = {"__name__": script.stem, "__file__": str(script)}
+    exec(compile(script.read_bytes(), str(script), "exec"), names)
+    return names
+
+
 def check_files(root: Path) -> None:
     """Check the Alembic environment without running it."""
-    faults = runpy.run_path(str(root / "scripts" / "alembic_static.py"))["static_faults"](root)
+    faults = load(root / "scripts" / "alembic_static.py")["static_faults"](root)
     if faults:
         raise RenderError(*faults)
 
 
 def check_migrations(root: Path, uv: str) -> None:
     """Check the Alembic environment by running it in the project's own."""
+    import subprocess  # here, for a render without set-up does not need it
+
     command = [uv, "run", "--no-sync", "python", "-m", "scripts.check_alembic"]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
@@ -95,7 +104,7 @@ def step(label: str) -> Iterator[None]:
 
 def set_up(root: Path) -> None:
     """Make the lock file and the environment, and check the first migration in it."""
-    setup = runpy.run_path(str(root / "scripts" / "setup.py"))
+    setup = load(root / "scripts" / "setup.py")
     try:
         uv = setup["find_uv"](root)
         if uv is None:
@@ -128,11 +137,20 @@ def commands_for(target: str, root: Path) -> list[str]:
     }[target]
 
 
+def quote(text: str) -> str:
+    """Quote for the shell that the user is likely to have."""
+    if os.name == "nt":
+        return f'"{text}"' if " " in text else text
+    import shlex
+
+    return shlex.quote(text)
+
+
 def next_commands(root: Path) -> list[str]:
     # Where the user stands is known from the shell alone: Cookiecutter changes the folder.
     here = os.environ.get("PWD", "")
     folder = root.name if here and Path(here).resolve() == root.parent.resolve() else str(root)
-    quoted = subprocess.list2cmdline([folder]) if os.name == "nt" else shlex.quote(folder)
+    quoted = quote(folder)
     return [f"cd {quoted}", *commands_for("run", root), *commands_for("test", root)]
 
 

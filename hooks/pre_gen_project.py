@@ -9,7 +9,11 @@ import json
 import re
 import sys
 import unicodedata
-from typing import Any, NamedTuple
+from collections import namedtuple
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all else here
+if TYPE_CHECKING:
+    from typing import Any
 
 # A raw string is safe here: inside JSON, three double quotes never follow each other.
 CONTEXT = r"""{{ cookiecutter | tojson }}"""
@@ -72,13 +76,8 @@ EMAIL_FAULTS = {
 BOOLEANS = {"true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0"}
 
 
-class Fault(NamedTuple):
-    """What is wrong with one answer, and what to answer instead."""
-
-    question: str
-    answer: object
-    reasons: list[str]
-    suggestion: str
+# What is wrong with one answer, and what to answer instead.
+Fault = namedtuple("Fault", "question answer reasons suggestion")
 
 
 def slug_reasons(slug: str) -> list[str]:

@@ -154,8 +154,7 @@ def test_three_replicas_start_at_once_on_an_empty_database(
     start: Callable[..., str], database: str
 ) -> None:
     names = [start(DATABASE_URL=database) for _ in range(3)]
-    for name in names:
-        wait_for(lambda name=name: ready(name))
+    wait_for(lambda: all(ready(name) for name in names))
     logs = "".join(engine("logs", name) for name in names)
     assert logs.count("Running upgrade") == 1
 

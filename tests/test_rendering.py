@@ -133,7 +133,10 @@ def test_the_dockerfile_is_clean_and_of_the_chosen_python(bake: Bake) -> None:
     for version in QUESTIONS["python_version"]:
         project = bake(python_version=version)
         done = subprocess.run(
-            ["hadolint", "Dockerfile"], cwd=project, capture_output=True, text=True
+            [Path(sys.executable).with_name("hadolint"), "Dockerfile"],
+            cwd=project,
+            capture_output=True,
+            text=True,
         )
         assert (done.returncode, done.stdout) == (0, "")
         text = (project / "Dockerfile").read_text("utf-8")

@@ -11,7 +11,10 @@ import contextlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # the module typing takes longer to import than the checks take
+if TYPE_CHECKING:
+    from typing import Any
 
 LOGGING = ("loggers", "handlers", "formatters", "logger_root", "logger_alembic")
 ENV_CALLS = {"configure", "begin_transaction", "run_migrations", "is_offline_mode"}
