@@ -5,8 +5,9 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -54,13 +55,16 @@ def measure(dialect: str, origin: Path, folder: Path, server: str | None) -> lis
         def imports(project: Project = project) -> None:
             run(project.python, "-c", IMPORTS, cwd=project.root, env=project.environment(None))
 
+        def upgrade_new(upgrade: Callable[[str], None]) -> None:
+            upgrade(databases.create())
+
         progress(f"{dialect}, {count} revisions")
         upgrade(at_head)  # also compiles the bytecode, as the image does
         times = medians(
             {
                 "import": imports,
-                "no-op": lambda url=at_head, run=upgrade: run(url),
-                "empty": lambda run=upgrade: run(databases.create()),
+                "no-op": partial(upgrade, at_head),
+                "empty": partial(upgrade_new, upgrade),
             },
             3 if count == 1000 else ROUNDS,
         )
@@ -73,7 +77,7 @@ def measure(dialect: str, origin: Path, folder: Path, server: str | None) -> lis
                 goal(times["no-op"] / times["import"], 1.5) if count == 1 else "",
                 goal(times["no-op"] / noop_at_one, 1.3) if count == 1000 else "",
                 f"{times['empty']:.2f} s",
-                goal(each, 5, "ms") if count == 1000 else f"{each:.1f} ms",
+                {1: "", 1000: goal(each, 5, "ms")}.get(count, f"{each:.1f} ms"),
             ]
         )
     return rows

@@ -52,7 +52,7 @@ def backfill(
     batch is undone), when rows match `where` at the end, and when it is stopped.
     """
     source = sa.table(table, *(sa.column(name) for name in values))
-    matches: sa.ColumnElement[bool] = sa.literal_column(f"({where})", sa.Boolean)
+    matches: sa.ColumnClause[Any] = sa.literal_column(f"({where})")
     new: dict[str, sa.ColumnClause[Any]] = {k: sa.literal_column(v) for k, v in values.items()}
 
     def write(*of_batch: sa.ColumnElement[bool]) -> sa.Executable:
@@ -142,8 +142,10 @@ def run_batch(statement: sa.Executable, apart: bool) -> int:
             state = getattr(error.orig, "sqlstate", None)
             if not retries or state not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED):
                 raise
-            log.warning("%s: trying the batch again, %d times at most", error.orig, retries)
+            reason = " ".join(str(error.orig).split())
+            log.warning("%s; trying the batch again, %d times at most", reason, retries)
             retries -= 1
+            time.sleep(0.5)  # a turn for who waits for its other rows
 
 
 @contextmanager

@@ -1,0 +1,235 @@
+"""The backfill of a rendered project: in batches, in sight, stopped and gone on with."""
+
+import contextlib
+import re
+import signal
+import subprocess
+
+import pytest
+
+from tests.project import Databases, Project
+
+pytestmark = pytest.mark.slow
+
+ROWS, BATCH = 2000, 100
+AT_0001 = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)",
+    "INSERT INTO alembic_version VALUES ('0001')",
+)
+# Done twice, a row would have two marks.
+BACKFILL = f"""
+import os
+from app.backfill import backfill
+backfill(
+    "task",
+    {{"status": "'done'", "title": "title || '!'"}},
+    where="status = 'todo'",
+    batch={BATCH},
+    pause_seconds=float(os.environ.get("PAUSE", "0")),
+    progress_seconds=0.2,
+)
+"""
+LINE = re.compile(
+    r"task: ([\d,]+) of about ([\d,]+) rows \((\d+) %\), [\d,]+ rows/s, (0:00:\d\d) left"
+)
+
+
+@pytest.fixture
+def url(project: Project, databases: Databases) -> str:
+    """A database with rows of which the next revision changes all but three."""
+    url = databases.create()
+    databases.query(
+        url,
+        "CREATE TABLE task (id INTEGER PRIMARY KEY, title VARCHAR(99), status VARCHAR(99))",
+        "INSERT INTO task WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        f"WHERE i < {ROWS}) SELECT i, 'Task ' || i, 'todo' FROM n",
+        "INSERT INTO task VALUES (-3, 'A', 'later'), (0, 'B', 'later'), (9999, 'C', 'later')",
+        *AT_0001,
+    )
+    project.add_revision(2, BACKFILL)
+    return url
+
+
+def done(databases: Databases, url: str) -> int:
+    query = "SELECT count(*) FROM task WHERE status = 'done' AND title LIKE 'Task %!'"
+    return int(databases.query(url, query)[0][0])
+
+
+def start(project: Project, url: str, **variables: str) -> subprocess.Popen[str]:
+    return project.start("-m", "alembic", "upgrade", "head", url=url, **variables)
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read what the process logs, up to the first line that holds the pattern."""
+    assert process.stderr
+    read = ""
+    for line in process.stderr:
+        read += line
+        if re.search(pattern, line):
+            return read
+    raise AssertionError(f"{pattern!r} is not in:\n{read}")
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    assert process.stdout
+    assert process.stderr
+    process.wait(timeout=60)
+    return process.stdout.read(), process.stderr.read()
+
+
+def test_a_backfill_that_is_stopped_and_killed_goes_on_where_it_was(
+    project: Project, databases: Databases, url: str
+) -> None:
+    kept = databases.dialect == "postgresql"
+
+    process = start(project, url, PAUSE="0.1")
+    read_until(process, "of about")
+    process.send_signal(signal.SIGINT)
+    out, err = finish(process)
+    assert process.returncode not in (0, -signal.SIGINT)
+    assert "Traceback" not in out + err
+    stopped = re.fullmatch(r"FAILED: Stopped by SIGINT with ([\d,]+) rows of task done: .*\n", out)
+    assert stopped, out
+    before = done(databases, url)
+    assert before == (int(stopped[1].replace(",", "")) if kept else 0)
+    assert 0 < before < ROWS or not kept
+
+    process = start(project, url, PAUSE="0.1")
+    log = read_until(process, "of about")
+    assert f"of about {ROWS - before:,} rows" in log
+    process.kill()
+    process.communicate()
+    now = done(databases, url)
+    assert now % BATCH == 0
+    assert before < now < ROWS or (now == 0 and not kept)
+
+    log = project.alembic("upgrade", "head", url=url)
+    assert f"task: {ROWS - now:,} rows in" in log
+    assert done(databases, url) == ROWS
+    assert databases.query(url, "SELECT count(*) FROM task WHERE title LIKE '%!!'")[0][0] == 0
+    left = databases.query(url, "SELECT title FROM task WHERE status = 'later' ORDER BY id")
+    assert [row[0] for row in left] == ["A", "B", "C"]
+
+
+def test_progress_is_a_line_now_and_then(project: Project, url: str) -> None:
+    log = project.alembic("upgrade", "head", url=url, PAUSE="0.05")
+    lines = LINE.findall(log)
+    seconds = re.search(r"task: 2,000 rows in (\d+\.\d) s", log)
+    assert seconds
+    assert 2 <= len(lines) <= float(seconds[1]) / 0.2
+    for rows, total, percent, _ in lines:
+        assert total == "2,000"
+        assert int(percent) == int(rows.replace(",", "")) * 100 // ROWS
+    assert sorted(lines, key=lambda line: int(line[2])) == lines
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_a_batch_that_waits_for_a_lock_is_tried_again(
+    project: Project, databases: Databases, url: str
+) -> None:
+    with contextlib.closing(databases.connect(url)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT 1 FROM task WHERE title = 'Task 1050' FOR UPDATE")
+        patience = {"MIGRATION_LOCK_TIMEOUT_SECONDS": "0.3"}
+        process = start(project, url, MIGRATION_LOCK_RETRIES="0", **patience)
+        out, _ = finish(process)
+        assert re.search(r"FAILED: 0002_.*UPDATE task .* held by .*a slow report.* on task", out)
+        assert done(databases, url) == 1000
+        process = start(project, url, **patience)
+        read_until(process, "lock timeout.*trying the batch again, 5 times at most")
+    out, err = finish(process)
+    assert process.returncode == 0, out + err
+    assert done(databases, url) == ROWS
+
+
+REFUSALS = """
+import sqlalchemy as sa
+from alembic import op
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.util import CommandError
+from app.backfill import backfill
+from app.settings import load_settings
+
+engine = sa.create_engine(load_settings().database)
+
+def run(*statements):
+    with engine.begin() as connection:
+        for statement in statements:
+            found = connection.exec_driver_sql(statement)
+        return found.scalar() if found.returns_rows else None
+
+def refused(*arguments, first=None, **options):
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        with Operations.context(context):
+            try:
+                with context.begin_transaction():
+                    if first:
+                        op.execute(first)
+                    backfill(*arguments, **options)
+            except CommandError as error:
+                return str(error)
+
+for table, key in {"text_key": "k VARCHAR(9) PRIMARY KEY", "no_key": "k INTEGER",
+                   "two_keys": "k INTEGER, l INTEGER, PRIMARY KEY (k, l)"}.items():
+    run(f"CREATE TABLE {table} (v INTEGER, {key})")
+    said = refused(table, {"v": "1"}, where="v IS NULL")
+    assert "needs a primary key of one column of integers" in said, said
+    print(said)
+assert "no table nowhere" in refused("nowhere", {"v": "1"}, where="v IS NULL")
+
+run("CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER)", "CREATE TABLE u (id INTEGER)",
+    "INSERT INTO t (id, v) VALUES (-5, 1), (2, 1), (9, 1)")
+said = refused("t", {"v": "v + 1"}, where="v < 9")
+assert "3 rows match `where` also after they were set" in said, said
+assert run("SELECT sum(v) FROM t") == 3, "the batch was not undone"
+said = refused("t", {"id": "id"}, into="u", where="v = 1")
+assert "3 rows of t match 'v = 1' after the last batch" in said, said
+if engine.dialect.name == "postgresql":
+    said = refused("t", {"v": "2"}, where="v = 1", first="INSERT INTO t VALUES (10, 1)")
+    assert "has written something before" in said, said
+    assert run("SELECT count(*) FROM t WHERE id = 10 OR v <> 1") == 0
+"""
+
+
+def test_what_could_go_wrong_later_is_refused_at_once(
+    project: Project, databases: Databases
+) -> None:
+    done = project.run("-c", REFUSALS, url=databases.create())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "that of two_keys: k (INTEGER), l (INTEGER)" in done.stdout
+    assert "that of no_key: none" in done.stdout
+
+
+def test_names_and_signs_reach_the_database_as_they_were_written(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    databases.query(
+        url,
+        'CREATE TABLE "Order" ("select" BIGINT PRIMARY KEY, "50% of" VARCHAR(99))',
+        'INSERT INTO "Order" ("select") VALUES (-7), (1), (9000000000)',
+        *AT_0001,
+    )
+    project.add_revision(
+        2,
+        """
+        from app.backfill import backfill
+        backfill(
+            "Order", {"50% of": "'12:30 :x 100% %s'"},
+            where='"50% of" IS NULL AND \\'50%\\' LIKE \\'5_%\\'', batch=1
+        )
+        """,
+    )
+    project.alembic("upgrade", "head", url=url)
+    rows = databases.query(url, 'SELECT DISTINCT "50% of" FROM "Order"')
+    assert [tuple(row) for row in rows] == [("12:30 :x 100% %s",)]
+    dialect_url = ["-x", "url=sqlite:///x.db" if databases.dialect == "sqlite" else f"url={url}"]
+    sql = project.alembic(*dialect_url, "upgrade", "0001:0002", "--sql")
+    update = """
+-- Without --sql, this runs in batches of 1 rows.
+
+UPDATE "Order" SET "50% of"='12:30 :x 100% %s' WHERE ("50% of" IS NULL AND '50%' LIKE '5_%');
+"""
+    assert update in sql
