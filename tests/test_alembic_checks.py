@@ -30,7 +30,7 @@ STATIC_FAULTS = [
         "alembic/script.py.mako",
         "${repr(depends_on)}",
         "None",
-        "alembic/script.py.mako: ${depends_on} is missing",
+        "alembic/script.py.mako: ${repr(depends_on)} is missing",
     ),
     (
         "alembic/env.py",
@@ -47,7 +47,7 @@ DYNAMIC_FAULTS = [
     (REVISION, "length=200", "length=100", "alembic check: New upgrade operations detected"),
     (REVISION, 'op.drop_table("task")', "pass", "alembic upgrade head: "),
     ("alembic/env.py", "from app import migrations", "import nothing", "ModuleNotFoundError"),
-    ("alembic.ini", "prepend_sys_path = %(here)s", "", "No module named 'app'"),
+    ("alembic.ini", "prepend_sys_path = %(here)s", "", "[alembic] lacks prepend_sys_path"),
 ]
 
 

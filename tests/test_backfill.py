@@ -233,3 +233,32 @@ def test_names_and_signs_reach_the_database_as_they_were_written(
 UPDATE "Order" SET "50% of"='12:30 :x 100% %s' WHERE ("50% of" IS NULL AND '50%' LIKE '5_%');
 """
     assert update in sql
+
+
+SIGNALS = """
+import signal
+from app.backfill import stop_signals
+
+with stop_signals() as came:
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("the second one breaks in")
+        came.clear()
+try:
+    with stop_signals():
+        signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("one that nobody looked at is not lost")
+"""
+
+
+def test_a_signal_is_held_back_and_not_lost(project: Project) -> None:
+    done = project.run("-c", SIGNALS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "the second one breaks in",
+        "one that nobody looked at is not lost",
+    ]

@@ -84,6 +84,8 @@ def serving(command: list[str], folder: Path, env: dict[str, str], port: int) ->
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def answers(url: str) -> bool:

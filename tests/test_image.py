@@ -67,7 +67,9 @@ def postgres(network: str) -> Iterator[str]:
     name = f"database-{uuid.uuid4().hex[:8]}"
     password = ["--env", "POSTGRES_USER=app", "--env", "POSTGRES_PASSWORD=p@ss"]
     engine("run", "--detach", "--name", name, "--network", network, *password, "postgres:17")
-    wait_for(lambda: "accepting" in engine("exec", name, "pg_isready", "-U", "app", check=False))
+    # By TCP: the server that initialises the data, and then stops, listens on its socket alone.
+    is_ready = ["exec", name, "pg_isready", "-h", "127.0.0.1", "-U", "app"]
+    wait_for(lambda: "accepting" in engine(*is_ready, check=False))
     yield name
     engine("rm", "--force", "--volumes", name, check=False)
 

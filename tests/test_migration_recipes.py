@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.conftest import TEMPLATE
@@ -308,6 +309,12 @@ def steps_of(recipe: Recipe, models: str) -> list[dict[str, str]]:
     return steps
 
 
+def squawk_rules() -> list[str]:
+    """What the table at the top says that `make plan` says."""
+    rows = [line.split("|") for line in GUIDE.splitlines() if line.startswith("| ")]
+    return [rule for row in rows if len(row) == 6 for rule in re.findall(r"`([a-z-]+)`", row[2])]
+
+
 def models_of(project: Project) -> str:
     return (project.root / MODELS).read_text("utf-8")
 
@@ -334,3 +341,64 @@ def test_no_release_is_hurt_and_no_row_is_lost_by(
     steps = json.dumps(steps_of(recipe, models_of(project)))
     done = project.run("-c", WALK, steps, json.dumps(asdict(story)), url=databases.create())
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_projects_own_tests_hold_after_a_recipe(project: Project, postgresql: str) -> None:
+    write(project, steps_of(RECIPES["Rename a column"], models_of(project)))
+    own = ("-m", "pytest", "-q", "tests/test_migrations.py")
+    done = project.run(*own, TEST_DATABASE_URL=postgresql)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_code_of_the_guide_is_as_the_projects_linter_wants_it(project: Project) -> None:
+    folder = project.root / "guide"
+    folder.mkdir()
+    for number, block in enumerate(block for recipe in RECIPES.values() for block in recipe.blocks):
+        kind = "models" if block.path == MODELS else "revision"
+        (folder / f"{kind}_{number}.py").write_text(block.code, "utf-8")
+    # The names and imports of models.py are in the rest of the file.
+    pieces = "models_*.py:F821,models_*.py:I001"
+    for command in (["check", f"--extend-per-file-ignores={pieces}"], ["format", "--check"]):
+        done = project.run("-m", "ruff", *command, "guide")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_risks_of_the_guide_are_those_that_squawk_knows(project: Project) -> None:
+    rules = squawk_rules()
+    assert len(rules) > 10
+    squawk = (
+        "import subprocess, sys; sys.exit(subprocess.run(['squawk', *sys.argv[1:]]).returncode)"
+    )
+    (project.root / "empty.sql").touch()
+    done = project.run("-c", squawk, "--exclude", ",".join(rules), "empty.sql")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_the_services_role_may_use_what_the_owner_makes_and_not_change_it(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    name = url.rpartition("?")[0].rpartition("/")[2]
+    databases.query(
+        url,
+        "CREATE ROLE owner LOGIN",
+        "CREATE ROLE service LOGIN",
+        f'ALTER DATABASE "{name}" OWNER TO owner',
+    )
+    owner, service = (url.replace("//postgres:", f"//{role}:") for role in ("owner", "service"))
+    (statements,) = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+    databases.query(owner, *statements.split(";")[:-1])
+    project.alembic("upgrade", "head", url=service, MIGRATION_DATABASE_URL=owner)
+    databases.query(service, "INSERT INTO task (title) VALUES ('one')")
+    assert databases.query(service, "SELECT title FROM task") == [("one",)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        databases.query(service, "ALTER TABLE task ADD COLUMN note INTEGER")
+
+
+def test_an_attribute_can_be_renamed_and_its_column_not(project: Project) -> None:
+    (field,) = re.findall(r"`(Field\(sa_column_kwargs=.*)`", GUIDE)
+    changes = f"class TaskBase(SQLModel):\n    subject: str = {field}\n    status: str\n"
+    write(project, [{MODELS: merged(models_of(project), changes)}])
+    project.alembic("upgrade", "head")
+    project.alembic("check")

@@ -76,9 +76,8 @@ def backfill(
             progress.add(run_batch(write(key > below, key <= last), apart))
             if stopped:
                 fate = "they stay, and the next upgrade goes on" if apart else "they are undone"
-                raise CommandError(
-                    f"Stopped by {stopped[0]} with {progress.done:,} rows of {table} done: {fate}"
-                )
+                done = f"{progress.done:,} rows of {table} done"
+                raise CommandError(f"Stopped by {stopped[0].name} with {done}: {fate}")
             time.sleep(pause_seconds)
         progress.end()
         if todo and (left := op.get_bind().execute(look).one()[0]):
@@ -192,18 +191,18 @@ class Progress:
 
 
 @contextmanager
-def stop_signals() -> Iterator[list[str]]:
-    """The names of the signals that came, so that a batch can end first; a second one breaks in.
+def stop_signals() -> Iterator[list[signal.Signals]]:
+    """The signals that have come, so that a batch can end first; a second one breaks in.
 
     An exception in the middle of a statement would cost the connection.
     """
-    came: list[str] = []
+    came: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
         yield came  # only the main thread may listen to signals
         return
 
     def stop(number: int, _: Any) -> None:
-        came.append(signal.Signals(number).name)
+        came.append(signal.Signals(number))
         restore()
 
     def restore() -> None:
@@ -215,3 +214,5 @@ def stop_signals() -> Iterator[list[str]]:
         yield came
     finally:
         restore()
+    if came:
+        signal.raise_signal(came[0])  # it came when no batch was left to stop after

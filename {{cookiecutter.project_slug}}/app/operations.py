@@ -7,6 +7,7 @@ A revision that was interrupted in one of them can be run again.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -42,19 +43,20 @@ def committing() -> Iterator[bool]:
 
 
 def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str], unique: bool = False
+    name: str, table: str, columns: Sequence[str], **options: Any
 ) -> None:
     """CREATE INDEX CONCURRENTLY: the table can be written to while the index is built.
 
     What an interrupted run has left, an index that is not valid, is dropped first.
+    `options` are those of `op.create_index`, like `unique=True`.
     """
     with committing() as possible:
         if not possible:
-            op.create_index(op.f(name), table, columns, unique=unique)
+            op.create_index(op.f(name), table, columns, **options)
             return
         with patience():
             drop_concurrently(name, table)
-            op.create_index(op.f(name), table, columns, unique=unique, postgresql_concurrently=True)
+            op.create_index(op.f(name), table, columns, postgresql_concurrently=True, **options)
 
 
 def drop_index_concurrently(name: str, table: str) -> None:
@@ -132,9 +134,7 @@ def validate(table: str, name: str) -> None:
 def drop_constraint(table: str, name: str) -> None:
     # One that these helpers added: no guarantee that anybody has relied on.
     ignore = "-- squawk-ignore ban-drop-constraint\n" if op.get_context().as_sql else ""
-    op.execute(
-        f"{ignore}ALTER TABLE {quoted(table)} DROP CONSTRAINT IF EXISTS {quoted(name)}"
-    )
+    op.execute(f"{ignore}ALTER TABLE {quoted(table)} DROP CONSTRAINT IF EXISTS {quoted(name)}")
 
 
 def drop_concurrently(name: str, table: str) -> None:

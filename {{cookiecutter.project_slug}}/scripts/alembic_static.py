@@ -20,12 +20,12 @@ LOGGING = ("loggers", "handlers", "formatters", "logger_root", "logger_alembic")
 ENV_CALLS = {"configure", "begin_transaction", "run_migrations", "is_offline_mode"}
 MAKO_NAMES = (
     "message",
-    "up_revision",
-    "down_revision",
     "create_date",
     "imports",
-    "branch_labels",
-    "depends_on",
+    "repr(up_revision)",
+    "repr(down_revision)",
+    "repr(branch_labels)",
+    "repr(depends_on)",
     "upgrades",
     "downgrades",
 )
@@ -57,7 +57,7 @@ def static_faults(root: Path) -> list[str]:
         faults += [
             f"alembic/script.py.mako: ${{{name}}} is missing"
             for name in MAKO_NAMES
-            if not re.search(rf"\$\{{[^}}]*\b{name}\b", mako)
+            if not re.search(rf"\$\{{[^}}]*\b{re.escape(name)}", mako)
         ]
     return faults + revision_faults(trees)
 
