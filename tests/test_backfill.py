@@ -137,6 +137,7 @@ def test_a_batch_that_waits_for_a_lock_is_tried_again(
         assert done(databases, url) == 1000
         process = start(project, url, **patience)
         read_until(process, "lock timeout.*trying the batch again, 5 times at most")
+        read_until(process, "lock timeout.*trying the batch again, 4 times at most")
     out, err = finish(process)
     assert process.returncode == 0, out + err
     assert done(databases, url) == ROWS

@@ -194,7 +194,13 @@ STORIES = {
             (stale("title = 'Stale'") + insert(title=NAME), NO_TITLE),
             (insert(title=NAME, subject=NAME), NO_TITLE),
             (insert(title=NAME, subject=NAME), "task WHERE subject IS NULL OR subject <> title"),
-            *[(insert(subject=NAME), "task WHERE subject IS NULL")] * 2,
+            *[
+                (
+                    "UPDATE task SET subject = 'Changed' WHERE id = 5; " + insert(subject=NAME),
+                    "task WHERE subject IS NULL",
+                )
+            ]
+            * 2,
         ],
         expected=[["A b"], ["C"], ["D"], ["E"]],
         result="subject FROM task",
@@ -250,7 +256,15 @@ STORIES = {
                 insert(title=NAME) + TEXT,
                 f"{TEXTS} WHERE tasktext.title IS NULL OR tasktext.title <> task.title",
             ),
-            *[(insert(status="'done'") + TEXT, f"{TEXTS} WHERE tasktext.title IS NULL")] * 2,
+            *[
+                (
+                    "UPDATE tasktext SET title = 'Changed' WHERE task_id = 5; "
+                    + insert(status="'done'")
+                    + TEXT,
+                    f"{TEXTS} WHERE tasktext.title IS NULL",
+                )
+            ]
+            * 2,
         ],
         expected=[["A b"], ["C"], ["D"], ["E"]],
         result=f"tasktext.title FROM {TEXTS}",

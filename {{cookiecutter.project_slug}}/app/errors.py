@@ -24,6 +24,9 @@ class Error(BaseModel):
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Error, "description": "There is no such record."}
 }
+UNREADABLE: dict[int | str, dict[str, Any]] = {
+    400: {"model": Error, "description": "The body is not text in UTF-8."}
+}
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"model": Error, "description": "The database cannot be reached; try again later."}
 }

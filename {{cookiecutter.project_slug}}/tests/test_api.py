@@ -27,6 +27,8 @@ def test_every_operation_is_documented(name: str, operation: dict[str, dict[str,
     assert operation["tags"]
     if "/tasks" in name:
         assert "503" in operation["responses"]
+    if "requestBody" in operation:
+        assert "400" in operation["responses"]
     if "{" in name:
         assert "404" in operation["responses"]
 

@@ -7,7 +7,7 @@ from sqlmodel import col, delete, select, update
 
 from app.database import MAX_ID
 from app.dependencies import SessionDep
-from app.errors import NOT_FOUND, UNAVAILABLE, found
+from app.errors import NOT_FOUND, UNAVAILABLE, UNREADABLE, found
 from app.pagination import BeforeDep, LimitQuery, encode_cursor
 from app.tasks.models import Task, TaskCreate, TaskPage, TaskPublic, TaskStatus, TaskUpdate
 
@@ -16,7 +16,9 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID, description="The task's id.", examples=[1])]
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, response_model=TaskPublic)
+@router.post(
+    "", status_code=status.HTTP_201_CREATED, response_model=TaskPublic, responses=UNREADABLE
+)
 async def create_task(
     body: TaskCreate, session: SessionDep, request: Request, response: Response
 ) -> Task:
@@ -53,7 +55,7 @@ async def get_task(task_id: TaskId, session: SessionDep) -> Task:
     return found(await session.get(Task, task_id))
 
 
-@router.patch("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND)
+@router.patch("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND | UNREADABLE)
 async def update_task(task_id: TaskId, body: TaskUpdate, session: SessionDep) -> Task:
     """Change the fields that are given."""
     changes = body.model_dump(exclude_unset=True)
