@@ -167,15 +167,22 @@ def test_killed_at_any_point_the_next_run_finishes(project: Project, databases: 
     assert [tuple(row) for row in rows] == [("one", "kept"), ("two", "kept")]
 
 
-def test_a_busy_table_is_a_line_with_the_revision_the_table_and_the_holder(
-    project: Project, databases: Databases
-) -> None:
+@contextlib.contextmanager
+def busy_table(project: Project, databases: Databases) -> Iterator[str]:
+    """A database whose table `task` is in use, and is to be altered by a pending revision."""
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
     project.add_revision(2, 'op.add_column("task", sa.Column("note", sa.String(50)))')
     with contextlib.closing(databases.connect(url)) as reader:
         reader.execute("BEGIN" if databases.dialect == "postgresql" else "BEGIN IMMEDIATE")
         reader.execute("SELECT count(*) FROM task").fetchall()
+        yield url
+
+
+def test_a_busy_table_is_a_line_with_the_revision_the_table_and_the_holder(
+    project: Project, databases: Databases
+) -> None:
+    with busy_table(project, databases) as url:
         done = project.run(
             *("-m", "alembic", "upgrade", "head"),
             url=url,
@@ -196,12 +203,7 @@ def test_a_busy_table_is_a_line_with_the_revision_the_table_and_the_holder(
 def test_a_table_that_becomes_free_is_migrated_by_a_later_try(
     project: Project, databases: Databases
 ) -> None:
-    url = databases.create()
-    project.alembic("upgrade", "head", url=url)
-    project.add_revision(2, 'op.add_column("task", sa.Column("note", sa.String(50)))')
-    with contextlib.closing(databases.connect(url)) as reader:
-        reader.execute("BEGIN" if databases.dialect == "postgresql" else "BEGIN IMMEDIATE")
-        reader.execute("SELECT count(*) FROM task").fetchall()
+    with busy_table(project, databases) as url:
         process = project.start(
             *("-m", "alembic", "upgrade", "head"), url=url, MIGRATION_LOCK_TIMEOUT_SECONDS="0.5"
         )
