@@ -193,7 +193,10 @@ STORIES = {
         [
             (stale("title = 'Stale'") + insert(title=NAME), NO_TITLE),
             (insert(title=NAME, subject=NAME), NO_TITLE),
-            (insert(title=NAME, subject=NAME), "task WHERE subject IS NULL OR subject <> title"),
+            (
+                insert(title=NAME, subject=NAME),
+                "task WHERE subject IS NULL OR (title = 'Stale' AND subject <> 'Stale')",
+            ),
             *[
                 (
                     "UPDATE task SET subject = 'Changed' WHERE id = 5; " + insert(subject=NAME),
@@ -254,7 +257,8 @@ STORIES = {
             (insert(title=NAME) + TEXT, NO_TITLE),
             (
                 insert(title=NAME) + TEXT,
-                f"{TEXTS} WHERE tasktext.title IS NULL OR tasktext.title <> task.title",
+                f"{TEXTS} WHERE tasktext.title IS NULL"
+                " OR (task.title = 'Stale' AND tasktext.title <> 'Stale')",
             ),
             *[
                 (

@@ -161,8 +161,9 @@ def test_a_concurrent_build_waits_for_old_transactions_for_longer_than_a_lock_ma
         report.execute("SELECT count(*) FROM task")
         process = project.start(*command, url=url, **settings)
         time.sleep(2.5)
-        assert process.poll() is None, process.communicate()
+        waiting = process.poll() is None
     out, err = process.communicate(timeout=60)
+    assert waiting
     assert process.returncode == 0, out + err
     assert databases.query(url, "SELECT value FROM said")[0][0] == "300ms"
 
