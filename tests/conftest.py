@@ -16,6 +16,8 @@ from pytest_cookies.plugin import Cookies
 
 from tests.project import Databases, Project
 
+pytest_plugins = ["tests.containers"]
+
 TEMPLATE = Path(__file__).parents[1]
 SYSTEM_TEMP = tempfile.gettempdir()
 

@@ -3,187 +3,88 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-# Podman first: a docker command may be there without its engine.
-ENGINE = shutil.which("podman") or shutil.which("docker")
+from tests.containers import PODMAN, App, Postgres, built, engine, needs_engine, wait_for
+from tests.project import Project
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        sys.platform != "linux" or (ENGINE is None and "CI" not in os.environ),
-        reason="needs docker or podman on Linux",
-    ),
-]
+pytestmark = needs_engine
 
-# As strict as a cluster can be.
-HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-PASSWORD = "p%40ss"  # p@ss, as it stands in a URL
-
-
-def engine(*arguments: str, check: bool = True) -> str:
-    assert ENGINE, "there is neither docker nor podman"
-    done = subprocess.run(
-        [ENGINE, *arguments],
-        # Podman's own format drops HEALTHCHECK.
-        env=os.environ | {"BUILDAH_FORMAT": "docker"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0 or not check, done.stdout + done.stderr
-    return (done.stdout + done.stderr).strip()
-
-
-@pytest.fixture(scope="module")
-def image(set_up: Callable[..., Path]) -> Iterator[str]:
-    tag = f"localhost/template-test:{uuid.uuid4().hex[:8]}"
-    engine("build", "--quiet", "--tag", tag, str(set_up()))
-    yield tag
-    engine("rmi", "--force", tag, check=False)
-
-
-@pytest.fixture(scope="module")
-def network() -> Iterator[str]:
-    name = f"template-test-{uuid.uuid4().hex[:8]}"
-    engine("network", "create", name)
-    yield name
-    engine("network", "rm", name, check=False)
-
-
-@pytest.fixture(scope="module")
-def postgres(network: str) -> Iterator[str]:
-    """The name of a container with an empty PostgreSQL, in the network."""
-    name = f"database-{uuid.uuid4().hex[:8]}"
-    password = ["--env", "POSTGRES_USER=app", "--env", "POSTGRES_PASSWORD=p@ss"]
-    engine("run", "--detach", "--name", name, "--network", network, *password, "postgres:17")
-    # By TCP: the server that initialises the data, and then stops, listens on its socket alone.
-    is_ready = ["exec", name, "pg_isready", "-h", "127.0.0.1", "-U", "app"]
-    wait_for(lambda: "accepting" in engine(*is_ready, check=False))
-    yield name
-    engine("rm", "--force", "--volumes", name, check=False)
-
-
-@pytest.fixture
-def database(postgres: str) -> str:
-    """The URL of an empty database, as a container sees it."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    sql(postgres, "app", f"CREATE DATABASE {name}")
-    return f"postgresql://app:{PASSWORD}@{postgres}/{name}"
-
-
-def sql(postgres: str, database: str, statement: str) -> str:
-    return engine("exec", postgres, "psql", "-U", "app", "-d", database, "-tAc", statement)
-
-
-@pytest.fixture
-def start(image: str, network: str) -> Iterator[Callable[..., str]]:
-    """Start a container of the image; returns its name. All are removed after the test."""
-    names: list[str] = []
-
-    def start(*command: str, **variables: str) -> str:
-        name = f"app-{uuid.uuid4().hex[:8]}"
-        names.append(name)
-        env = [part for item in variables.items() for part in ("--env", "=".join(item))]
-        place = ["--network", network, "--publish", "127.0.0.1::8000"]
-        engine("run", "--detach", "--name", name, *place, *HARDENED, *env, image, *command)
-        return name
-
-    yield start
-    for name in names:
-        engine("rm", "--force", name, check=False)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-    return result
-
-
-def request(name: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-    """Ask the service in a container; (0, None) while it does not answer."""
-    address = engine("port", name, "8000", check=False).splitlines()[0]
-    headers = {"content-type": "application/json"}
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(f"http://{address}{path}", body, headers), timeout=5
-        ) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-    except (OSError, IndexError):
-        return 0, None
-
-
-def ready(name: str) -> bool:
-    running = engine("inspect", "--format", "{{.State.Running}}", name)
-    assert running == "true", engine("logs", name)
-    return request(name, "/health/ready")[0] == 200
-
-
-def ended(name: str) -> tuple[int, str]:
-    """Wait for the end of a container; its exit code and all it said."""
-    wait_for(lambda: engine("inspect", "--format", "{{.State.Running}}", name) == "false")
-    return int(engine("inspect", "--format", "{{.State.ExitCode}}", name)), engine("logs", name)
+Start = Callable[..., App]
+AWAY = "postgresql://app:secret@127.0.0.1:1/none"
 
 
 def test_a_first_start_on_an_empty_database_serves_a_created_task(
-    start: Callable[..., str], database: str
+    start: Start, postgres: Postgres, database: str
 ) -> None:
-    name = start(DATABASE_URL=database)
-    wait_for(lambda: ready(name))
-    status, task = request(name, "/tasks", b'{"title": "first"}')
+    app = start(DATABASE_URL=postgres.url(database))
+    wait_for(app.is_ready)
+    status, task = app.request("/tasks", b'{"title": "first"}')
     assert (status, task["title"]) == (201, "first")
-    logs = engine("logs", name)
-    assert "Running upgrade  -> 0001" in logs
-    assert "p%40ss" not in logs
-    assert "p@ss" not in logs
+    assert "Running upgrade  -> 0001" in app.logs()
+    assert "p%40ss" not in app.logs()
+    assert "p@ss" not in app.logs()
 
 
 def test_three_replicas_start_at_once_on_an_empty_database(
-    start: Callable[..., str], database: str
+    start: Start, postgres: Postgres, database: str
 ) -> None:
-    names = [start(DATABASE_URL=database) for _ in range(3)]
-    wait_for(lambda: all(ready(name) for name in names))
-    logs = "".join(engine("logs", name) for name in names)
-    assert logs.count("Running upgrade") == 1
+    apps = [start(DATABASE_URL=postgres.url(database)) for _ in range(3)]
+    wait_for(lambda: all(app.is_ready() for app in apps))
+    assert "".join(app.logs() for app in apps).count("Running upgrade") == 1
 
 
-def test_it_runs_as_nobody_and_writes_nothing(start: Callable[..., str], database: str) -> None:
-    name = start(DATABASE_URL=database)
-    wait_for(lambda: ready(name))
-    assert engine("exec", name, "id", "-u") == "10001"
-    assert "Read-only" in engine("exec", name, "touch", "/srv/x", check=False)
+def test_it_runs_as_nobody_and_writes_nothing(
+    start: Start, postgres: Postgres, database: str
+) -> None:
+    app = start(DATABASE_URL=postgres.url(database))
+    wait_for(app.is_ready)
+    assert engine("exec", app.name, "id", "-u") == "10001"
+    assert "Read-only" in engine("exec", app.name, "touch", "/srv/x", check=False)
 
 
-def test_only_what_runs_is_inside(start: Callable[..., str]) -> None:
-    _, files = ended(start("find", "/srv", "-maxdepth", "2", "-not", "-path", "/srv/venv/*"))
-    names = {Path(line).name for line in files.splitlines()}
+def test_only_what_runs_is_inside(start: Start) -> None:
+    _, listed = start("find", "/srv", "-maxdepth", "2", "-not", "-path", "/srv/venv/*").ended()
+    names = {Path(line).name for line in listed.splitlines()}
     assert {"app", "alembic", "alembic.ini", "start.sh", "venv"} <= names
-    assert not names & {"tests", "scripts", ".env", "pyproject.toml", "uv.lock", "docs", ".git"}
-    _, found = ended(start("sh", "-c", "for tool in uv gcc pytest ruff; do command -v $tool; done"))
-    assert found == ""
+    assert not names & {"tests", "scripts", ".env", "docs", ".git", "Makefile"}
+    tools = "for tool in uv gcc cc pytest ruff mypy; do command -v $tool; done; true"
+    assert start("sh", "-c", tools).ended() == (0, "")
 
 
-def test_a_database_that_never_comes_is_a_clear_line_and_no_service(
-    start: Callable[..., str],
-) -> None:
-    name = start(
-        DATABASE_URL="postgresql://app:secret@127.0.0.1:1/none", MIGRATION_CONNECT_WAIT_SECONDS="2"
-    )
-    code, said = ended(name)
+def test_everything_is_compiled(start: Start) -> None:
+    # A module without bytecode is compiled again at every start: nothing can be written.
+    check = "find app alembic venv/lib/*/site-packages/fastapi -name '*.py' -size +0 -print"
+    _, sources = start("sh", "-c", f"cd /srv && {check}").ended()
+    _, compiled = start("sh", "-c", "cd /srv && find . -name '*.pyc'").ended()
+    names = {Path(line).name.partition(".")[0] for line in compiled.splitlines()}
+    assert {Path(line).stem for line in sources.splitlines()} <= names
+
+
+def test_the_labels_are_those_of_the_image_spec(image: str) -> None:
+    labels = json.loads(engine("inspect", "--format", "{{json .Config.Labels}}", image))
+    assert labels["org.opencontainers.image.title"] == "task-service"
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+    assert labels["org.opencontainers.image.description"].startswith("Keeps track")
+
+
+@pytest.mark.skipif(
+    PODMAN is None and "CI" not in os.environ, reason="docker build cannot set the times of files"
+)
+def test_the_same_sources_give_the_same_layers(image: str, set_up: Callable[..., Path]) -> None:
+    with built(set_up(), "--no-cache") as again:
+        layers = [
+            engine("inspect", "--format", "{{json .RootFS.Layers}}", tag) for tag in (image, again)
+        ]
+    assert layers[0] == layers[1]
+
+
+def test_a_database_that_never_comes_is_a_clear_line_and_no_service(start: Start) -> None:
+    app = start(DATABASE_URL=AWAY, MIGRATION_CONNECT_WAIT_SECONDS="2")
+    code, said = app.ended()
     assert code != 0
     assert "Waiting 2 s at most for the database at 127.0.0.1:1" in said
     assert "No database at 127.0.0.1:1" in said
@@ -192,12 +93,10 @@ def test_a_database_that_never_comes_is_a_clear_line_and_no_service(
     assert "Uvicorn" not in said
 
 
-def test_a_failed_migration_never_serves(
-    start: Callable[..., str], database: str, postgres: str
-) -> None:
+def test_a_failed_migration_never_serves(start: Start, postgres: Postgres, database: str) -> None:
     # A table of that name is in the way of the first revision.
-    sql(postgres, database.rpartition("/")[2], "CREATE TABLE task (id integer)")
-    code, said = ended(start(DATABASE_URL=database))
+    postgres.sql("CREATE TABLE task (id integer)", database)
+    code, said = start(DATABASE_URL=postgres.url(database)).ended()
     assert code != 0
     assert "0001_add_task_table.py" in said
     assert 'relation "task" already exists' in said
@@ -205,32 +104,70 @@ def test_a_failed_migration_never_serves(
     assert "Uvicorn" not in said
 
 
-def test_migrations_can_be_a_job_of_their_own(start: Callable[..., str], database: str) -> None:
-    name = start(DATABASE_URL=database, RUN_MIGRATIONS="false")
-    status, body = wait_for(
-        lambda: request(name, "/health/ready")[1] and request(name, "/health/ready")
-    )
+def test_the_development_password_is_refused(start: Start) -> None:
+    code, said = start(DATABASE_URL="postgresql://app:development-only@database/app").ended()
+    assert code != 0
+    assert "ENVIRONMENT is production" in said
+
+
+def test_migrations_can_be_a_job_of_their_own(
+    start: Start, postgres: Postgres, database: str
+) -> None:
+    app = start(DATABASE_URL=postgres.url(database), RUN_MIGRATIONS="false")
+    status, body = wait_for(lambda: (got := app.request("/health/ready"))[1] and got)
     assert (status, body["database_revision"], body["code_revision"]) == (503, None, "0001")
-    code, said = ended(start("alembic", "upgrade", "head", DATABASE_URL=database))
+    code, said = start("alembic", "upgrade", "head", DATABASE_URL=postgres.url(database)).ended()
     assert code == 0, said
-    wait_for(lambda: ready(name))
+    wait_for(app.is_ready)
 
 
-def test_sigterm_ends_it_with_0(start: Callable[..., str], database: str) -> None:
-    name = start(DATABASE_URL=database)
-    wait_for(lambda: ready(name))
-    engine("stop", "--time", "20", name)
-    code, said = ended(name)
+@pytest.fixture
+def next_release(set_up: Callable[..., Path], tmp_path: Path) -> Iterator[str]:
+    """An image whose code has one revision more."""
+    project = Project(set_up(), tmp_path / "next")
+    project.add_revision(2, 'op.add_column("task", sa.Column("note", sa.Text()))')
+    shutil.copy(set_up() / "uv.lock", project.root)
+    with built(project.root) as tag:
+        yield tag
+
+
+def test_after_a_rollback_the_old_image_is_not_ready_and_says_why(
+    start: Start, postgres: Postgres, database: str, next_release: str
+) -> None:
+    url = postgres.url(database)
+    wait_for(start(image=next_release, DATABASE_URL=url).is_ready)
+    old = start(DATABASE_URL=url, RUN_MIGRATIONS="false")
+    status, body = wait_for(lambda: (got := old.request("/health/ready"))[1] and got)
+    assert (status, body["database_revision"], body["code_revision"]) == (503, "0002", "0001")
+    assert "newer than this code" in body["detail"]
+    code, said = start(DATABASE_URL=url).ended()
+    assert code != 0
+    assert "The database is at revision 0002, which this code does not have" in said
+    assert "Traceback" not in said
+
+
+def test_logs_are_json_from_the_migration_to_the_end(
+    start: Start, postgres: Postgres, database: str
+) -> None:
+    url = postgres.url(database)
+    app = start(DATABASE_URL=url, LOG_FORMAT="json", WEB_CONCURRENCY="2")
+    wait_for(app.is_ready)
+    app.request("/tasks", b"{}")
+    engine("stop", "--time", "20", app.name)
+    code, said = app.ended()
     assert code == 0
-    assert "Application shutdown complete" in said
+    entries = [json.loads(line) for line in said.splitlines()]
+    messages = [entry["message"] for entry in entries]
+    assert "Running upgrade  -> 0001, Add task table" in messages
+    assert sum(message.startswith("Started server process") for message in messages) == 2
+    (created,) = [entry for entry in entries if entry.get("path") == "/tasks"]
+    assert (created["method"], created["status"], len(created["request_id"])) == ("POST", 422, 32)
 
 
-def test_the_health_check_follows_the_database(start: Callable[..., str], database: str) -> None:
-    name = start(DATABASE_URL=database)
-    wait_for(lambda: ready(name))
-    check = json.loads(engine("inspect", "--format", "{{json .Config.Healthcheck}}", name))["Test"]
-    assert check[0] == "CMD"
-    assert engine("exec", name, *check[1:]) == ""
-    away = start(DATABASE_URL="postgresql://app:x@127.0.0.1:1/none", RUN_MIGRATIONS="false")
-    wait_for(lambda: request(away, "/health/live")[0] == 200)
-    assert "503" in engine("exec", away, *check[1:], check=False)
+def test_a_start_that_fails_says_so_in_json(start: Start) -> None:
+    app = start(DATABASE_URL=AWAY, LOG_FORMAT="json", MIGRATION_CONNECT_WAIT_SECONDS="0")
+    code, said = app.ended()
+    assert code != 0
+    entries = [json.loads(line) for line in said.splitlines()]
+    assert entries[-1]["level"] == "ERROR"
+    assert "No database at 127.0.0.1:1" in entries[-1]["message"]

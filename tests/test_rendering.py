@@ -129,6 +129,10 @@ def test_ci_files_follow_their_published_schemas(bake: Bake, ci: str, schema: st
     run("check_jsonschema", "--builtin-schema", schema, name, cwd=bake(ci=ci))
 
 
+def test_compose_follows_its_published_schema(bake: Bake) -> None:
+    run("check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml", cwd=bake())
+
+
 def test_the_dockerfile_is_clean_and_of_the_chosen_python(bake: Bake) -> None:
     for version in QUESTIONS["python_version"]:
         project = bake(python_version=version)
@@ -161,6 +165,7 @@ def test_the_name_is_only_where_it_is_looked_for(bake: Bake) -> None:
         "Dockerfile",
         "README.md",
         "app/settings.py",
+        "compose.yaml",
         "pyproject.toml",
     }
 

@@ -1,11 +1,12 @@
 """Alembic's entry. What makes a run safe is in app/migrations.py."""
 
+import sys
 from logging.config import fileConfig
 
 from alembic import context
 from sqlalchemy import Connection
 
-from app import migrations
+from app import logs, migrations
 from app.settings import load_settings
 
 config = context.config
@@ -14,7 +15,11 @@ url = migrations.database_url(settings, context.get_x_argument(as_dictionary=Tru
 
 # Only for the command line: who calls Alembic from a program has set up logging already.
 if config.cmd_opts is not None and config.config_file_name is not None:
-    fileConfig(config.config_file_name, disable_existing_loggers=False)
+    if settings.log_format == "json":
+        logs.configure("json", sys.stderr)
+        config.messaging_opts = {"quiet": True}  # an error is logged, and not printed as well
+    else:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 
 def run_migrations_offline() -> None:

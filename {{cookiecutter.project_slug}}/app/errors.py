@@ -10,6 +10,9 @@ from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.logs import request_id
+from app.request_id import HEADER
+
 T = TypeVar("T")
 
 RETRY_AFTER_SECONDS = 5
@@ -61,7 +64,17 @@ def database_unavailable(_: Request, __: Exception) -> JSONResponse:
     )
 
 
+def internal_error(_: Request, __: Exception) -> JSONResponse:
+    """A fault of ours: uvicorn logs it, under the id that goes out here."""
+    return JSONResponse(
+        {"detail": "Internal server error."},
+        status_code=500,
+        headers={HEADER: request_id.get() or ""},
+    )
+
+
 def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(Exception, internal_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
     for error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(error, database_unavailable)

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from app import features, health
 from app.database import create_engine, create_sessions
 from app.errors import add_error_handlers
+from app.request_id import RequestIdMiddleware
 from app.settings import DESCRIPTION, TITLE, Settings, load_settings
 
 
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.engine = engine
     app.state.sessions = create_sessions(engine)
     add_error_handlers(app)
+    app.add_middleware(RequestIdMiddleware)
     app.include_router(health.router)
     for router in features.load("router"):
         app.include_router(router.router)

@@ -85,6 +85,7 @@ def run(migrate: Callable[[Connection], None], settings: Settings, url: URL) -> 
         with connect(engine, settings.migration_connect_wait_seconds) as connection:
             heads = current_heads(connection)
             connection.rollback()
+            refuse_unknown(heads)
             target = destination()
             if target is None or target == heads:
                 migrate(connection)
@@ -96,6 +97,19 @@ def run(migrate: Callable[[Connection], None], settings: Settings, url: URL) -> 
         raise CommandError(f"{where(error)}: {' '.join(str(error.orig).split())}") from error
     finally:
         engine.dispose()
+
+
+def refuse_unknown(heads: set[str]) -> None:
+    """Raises CommandError when the database is at a revision that is not in alembic/versions."""
+    for revision in heads:
+        try:
+            context.script.get_revision(revision)
+        except CommandError:
+            raise CommandError(
+                f"The database is at revision {revision}, which this code does not have: it is "
+                "newer, or of another branch. Deploy the code that migrated it, or go back with "
+                "that code first: alembic downgrade"
+            ) from None
 
 
 def destination() -> set[str] | None:

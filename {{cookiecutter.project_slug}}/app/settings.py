@@ -1,15 +1,20 @@
 """Every setting of the service, read from the environment and from `.env`."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.logs import stop
+
 TITLE = "{{ cookiecutter.__project_name_escaped }}"  # fmt: skip
 DESCRIPTION = "{{ cookiecutter.__description_escaped }}"  # fmt: skip
+
+# What compose.yaml gives PostgreSQL where nobody has set a password.
+DEVELOPMENT_PASSWORD = "development-only"
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -67,6 +72,20 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
+    environment: Literal["development", "staging", "production"] = Field(
+        default="development",
+        description="Where this runs. Outside development, compose.yaml's own password is refused.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="text: lines to read; json: one object a line, for what collects logs.",
+    )
+    web_concurrency: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Processes that serve, in the image. Each has a pool of connections.",
+    )
     database_url: DatabaseURL = Field(
         default=SecretStr("sqlite:///app.db"),
         description="Where the data is: a file of SQLite, or postgresql://user:password@host/name.",
@@ -108,6 +127,16 @@ class Settings(BaseSettings):
         description="How often a migration tries again after such a wait.",
     )
 
+    @model_validator(mode="after")
+    def _check_passwords(self) -> Self:
+        passwords = {self.database.password, self.migration_database.password}
+        if self.environment != "development" and DEVELOPMENT_PASSWORD in passwords:
+            raise ValueError(
+                f"POSTGRES_PASSWORD: the password of compose.yaml is for development, "
+                f"and ENVIRONMENT is {self.environment}: set one in .env, or in DATABASE_URL"
+            )
+        return self
+
     @property
     def database(self) -> URL:
         """`DATABASE_URL` as SQLAlchemy reads it; printed without its password."""
@@ -127,9 +156,11 @@ def load_settings() -> Settings:
     except ValidationError as error:
         # Pydantic's own text repeats the value, which may hold a password.
         faults = [
-            f"{fault['loc'][0]}".upper() + f": {fault['msg'].removeprefix('Value error, ')}"
+            # A fault of several settings together names them itself.
+            "".join(f"{name}: ".upper() for name in fault["loc"])
+            + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_input=False, include_context=False, include_url=False)
         ]
     except UnicodeDecodeError:
         faults = [".env: is not UTF-8 text"]
-    raise SystemExit("\n".join(f"Wrong setting: {fault} (see .env.example)" for fault in faults))
+    return stop(*(f"Wrong setting: {fault} (see .env.example)" for fault in faults))

@@ -7,7 +7,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from app.migrations import ROOT
-from app.settings import Settings, load_settings, parse_url
+from app.settings import DEVELOPMENT_PASSWORD, Settings, load_settings, parse_url
 
 ENV_EXAMPLE = ROOT / ".env.example"
 
@@ -22,6 +22,7 @@ def test_the_example_lists_every_setting_with_its_default_and_description() -> N
         assert name.upper() in example, f"{name.upper()} is missing in .env.example"
         assert (example[name.upper()] or None) == (None if default is None else str(default))
         assert f"# {field.description}\n{name.upper()}=" in text
+    assert example.pop("POSTGRES_PASSWORD") == DEVELOPMENT_PASSWORD  # compose.yaml's
     assert len(example) == len(Settings.model_fields)
 
 
@@ -87,3 +88,20 @@ def test_no_password_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@host/name")
     settings = Settings()
     assert "secret" not in f"{settings!r} {settings} {settings.database}"
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
+def test_the_development_password_is_refused_outside_development(
+    environment: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, f"postgresql://app:{DEVELOPMENT_PASSWORD}@database/app")
+    load_settings()
+    monkeypatch.setenv("ENVIRONMENT", environment)
+    with pytest.raises(SystemExit, match=f"ENVIRONMENT is {environment}"):
+        load_settings()
+
+
+def test_compose_starts_with_the_development_password() -> None:
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    assert text.count(f"POSTGRES_PASSWORD:-{DEVELOPMENT_PASSWORD}}}") == 2

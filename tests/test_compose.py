@@ -1,0 +1,103 @@
+"""`make up` in a rendered project, with the compose command that the machine has."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.project import users_environment
+
+COMPOSE = shutil.which("podman-compose") or shutil.which("docker")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or (COMPOSE is None and "CI" not in os.environ),
+        reason="needs docker compose or podman-compose on Linux",
+    ),
+]
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def make(set_up: Callable[..., Path]) -> Iterator[Make]:
+    """Run a target of the Makefile; all containers, and their data, are removed after the test."""
+    project = set_up()
+    name = {"COMPOSE_PROJECT_NAME": f"template-test-{uuid.uuid4().hex[:8]}"}
+
+    def make(target: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", target, *arguments],
+            cwd=project,
+            env=users_environment() | name | env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    yield make
+    make("down", "volumes=yes")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def succeed(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def addresses(done: subprocess.CompletedProcess[str]) -> list[str]:
+    lines = succeed(done).splitlines()
+    return [line.removeprefix("Ready: ") for line in lines if line.startswith("Ready: ")]
+
+
+def create_task(docs: str) -> int:
+    request = urllib.request.Request(
+        docs.replace("/docs", "/tasks"),
+        data=b'{"title":"first"}',
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 201
+        created: int = json.load(response)["id"]
+        return created
+
+
+def test_up_serves_and_down_keeps_the_data(make: Make) -> None:
+    port = free_port()
+    (docs,) = addresses(make("up", f"PORT={port}"))
+    assert docs == f"http://127.0.0.1:{port}/docs"
+    assert create_task(docs) == 1
+    assert "first" in succeed(make("psql", 'args=-c "SELECT title FROM task"'))
+    succeed(make("down"))
+    (docs,) = addresses(make("up", f"PORT={port}"))
+    assert create_task(docs) == 2
+
+
+def test_three_replicas_start_on_an_empty_database(make: Make) -> None:
+    places = addresses(make("up", "REPLICAS=3"))
+    assert len(set(places)) == 3
+    assert [create_task(place) for place in places] == [1, 2, 3]
+    assert "0001" in succeed(make("psql", 'args=-c "SELECT * FROM alembic_version"'))
+    succeed(make("down", "volumes=yes"))
+    assert "no container" in make("psql", 'args=-c "SELECT 1"').stderr.lower()
+
+
+def test_outside_development_the_default_password_is_refused(make: Make) -> None:
+    done = make("up", f"PORT={free_port()}", ENVIRONMENT="production", READY_SECONDS="5")
+    assert done.returncode != 0
+    assert "app 1 is not ready" in done.stderr

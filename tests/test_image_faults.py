@@ -1,0 +1,135 @@
+"""The image under load, while its database or itself is taken away."""
+
+import http.client
+import itertools
+import json
+import shlex
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from tests.containers import PODMAN, App, Postgres, engine, needs_engine, wait_for
+
+pytestmark = needs_engine
+
+Start = Callable[..., App]
+
+
+class Load:
+    """Clients that create tasks, each on a connection that it keeps, until they are stopped."""
+
+    def __init__(self, place: str, clients: int = 8) -> None:
+        self.host, _, port = place.partition(":")
+        self.port = int(port)
+        self.created: list[str] = []
+        self.statuses: Counter[int] = Counter()  # 0: there was no answer
+        self.stopped = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, client: int) -> None:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        for number in itertools.count():
+            if self.stopped.is_set():
+                break
+            title = f"{client}-{number}"
+            try:
+                body = json.dumps({"title": title})
+                connection.request("POST", "/tasks", body, {"content-type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException):
+                self.statuses[0] += 1
+                connection.close()
+                time.sleep(0.05)
+                continue
+            self.statuses[response.status] += 1
+            if response.status == 201:
+                self.created.append(title)
+        connection.close()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_sigterm_under_load_loses_no_accepted_request(
+    start: Start, postgres: Postgres, database: str
+) -> None:
+    app = start(DATABASE_URL=postgres.url(database))
+    wait_for(app.is_ready)
+    load = Load(app.place())
+    wait_for(lambda: len(load.created) > 200)
+    engine("stop", "--time", "20", app.name)
+    load.stop()
+    code, said = app.ended()
+    assert code == 0
+    assert "Application shutdown complete" in said
+    # What was written was answered, and what was answered was written.
+    rows = postgres.sql("SELECT title FROM task", database).splitlines()
+    assert sorted(rows) == sorted(load.created)
+    assert set(load.statuses) <= {201, 0}
+
+
+def test_a_database_that_restarts_under_load_is_found_again(
+    start: Start, own_postgres: Postgres
+) -> None:
+    own_postgres.create()
+    app = start(DATABASE_URL=own_postgres.url())
+    wait_for(app.is_ready)
+    started = app.state("StartedAt")
+    load = Load(app.place())
+    wait_for(lambda: len(load.created) > 100)
+    engine("kill", own_postgres.name)
+    wait_for(lambda: load.statuses[503])
+    engine("start", own_postgres.name)
+    before = len(load.created)
+    wait_for(lambda: len(load.created) > before + 100)
+    load.stop()
+    wait_for(app.is_ready)
+    assert app.state("StartedAt") == started
+    assert set(load.statuses) == {201, 503}
+    rows = set(own_postgres.sql("SELECT title FROM task").splitlines())
+    assert set(load.created) <= rows
+
+
+def test_a_database_that_comes_15_seconds_late_is_waited_for(
+    start: Start, own_postgres: Postgres
+) -> None:
+    app = start(DATABASE_URL=own_postgres.url())
+    time.sleep(15)
+    assert app.state("Running") == "true", app.logs()
+    own_postgres.create()
+    wait_for(app.is_ready)
+    assert f"Waiting 30 s at most for the database at {own_postgres.name}:5432" in app.logs()
+
+
+def health(app: App) -> str:
+    """The state after three checks. Docker makes them by itself, Podman where there is systemd."""
+    for _ in range(3):
+        if PODMAN:
+            engine("healthcheck", "run", app.name, check=False)
+        else:
+            time.sleep(11)
+    state: str = json.loads(engine("inspect", app.name))[0]["State"]["Health"]["Status"]
+    return state
+
+
+def test_the_health_check_follows_the_database(start: Start, own_postgres: Postgres) -> None:
+    own_postgres.create()
+    check = json.loads(engine("inspect", start("true").name))[0]["Config"]["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    # The same check, counted from the beginning: Podman takes a new period with a new check alone.
+    command = " ".join(map(shlex.quote, check[1:]))
+    options = (f"--health-cmd={command}", "--health-start-period=1ms", "--health-interval=10s")
+    app = start(options=options, DATABASE_URL=own_postgres.url())
+    wait_for(app.is_ready)
+    assert health(app) == "healthy"
+    engine("kill", own_postgres.name)
+    assert health(app) == "unhealthy"
+    engine("start", own_postgres.name)
+    wait_for(app.is_ready)
+    assert health(app) == "healthy"
