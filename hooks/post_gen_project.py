@@ -28,6 +28,15 @@ ONLY_FOR = {
     ".github/workflows/ci.yml": ("ci", "github"),
     ".github/dependabot.yml": ("ci", "github"),
     ".gitlab-ci.yml": ("ci", "gitlab"),
+    "deploy/kubernetes/base/deployment.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/base/hpa.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/base/kustomization.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/base/pdb.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/base/service.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/components/migration-job/job.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/components/migration-job/kustomization.yaml": ("__kubernetes", "yes"),
+    "deploy/kubernetes/overlays/production/kustomization.yaml": ("__kubernetes", "yes"),
+    "docs/kubernetes.md": ("__kubernetes", "yes"),
 }
 ADDRESS = "http://127.0.0.1:8000/docs"
 

@@ -73,6 +73,7 @@ EMAIL_FAULTS = {
     r"\A\.|\.@|\.\.|@\.|\.\Z": "has a dot at an end, or two in a row",
 }
 
+BOOLEAN_QUESTIONS = ("kubernetes", "setup")
 BOOLEANS = {"true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0"}
 
 
@@ -156,10 +157,10 @@ def text_fault(question: str, text: object) -> Fault | None:
     return Fault(question, text, reasons, suggested_text(question, text)) if reasons else None
 
 
-def setup_fault(setup: object) -> Fault | None:
+def boolean_fault(question: str, answer: object) -> Fault | None:
     """Refuse what Cookiecutter 2.6 lets through: any text for a yes or a no."""
-    known = str(setup).strip().lower() in BOOLEANS
-    return None if known else Fault("setup", setup, ["is neither yes nor no"], "yes")
+    known = str(answer).strip().lower() in BOOLEANS
+    return None if known else Fault(question, answer, ["is neither yes nor no"], "yes")
 
 
 def escaped(text: object) -> str:
@@ -188,7 +189,7 @@ def find_faults(answers: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
     texts = {question: answers[question] for question in TEXT_LIMITS} | rendered
     faults = [text_fault(question, text) for question, text in texts.items()]
     faults.insert(1, slug_fault(answers["__slug_given"], str(answers["project_name"])))
-    faults.append(setup_fault(answers["setup"]))
+    faults += [boolean_fault(question, answers[question]) for question in BOOLEAN_QUESTIONS]
     return [fault for fault in faults if fault]
 
 

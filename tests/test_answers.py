@@ -200,7 +200,7 @@ def test_every_fault_is_told_at_once(refuse: Callable[..., str]) -> None:
 
 
 def test_an_answer_typed_at_a_prompt_is_judged_as_it_was_typed(tmp_path: Path) -> None:
-    typed = ["A {{7*7}} {% b {# c", "../../x", "", "", "", "", "", "", "no"]
+    typed = ["A {{7*7}} {% b {# c", "../../x", "", "", "", "", "", "", "", "no"]
     done = subprocess.run(
         [sys.executable, "-m", "cookiecutter", str(TEMPLATE)],
         cwd=tmp_path,
@@ -253,19 +253,29 @@ def test_an_answer_that_is_no_text_is_refused(
     assert "    is not a text: put it into quotes\n" in message
 
 
-@pytest.mark.parametrize("setup", ["maybe", "", "si"])
-def test_a_setup_that_is_neither_yes_nor_no_is_refused(setup: str) -> None:
-    assert [fault.reasons for fault in faults_of_setup(setup)] == [["is neither yes nor no"]]
+@pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
+@pytest.mark.parametrize("answer", ["maybe", "", "si"])
+def test_what_is_neither_yes_nor_no_is_refused(question: str, answer: str) -> None:
+    (fault,) = faults_of_boolean(question, answer)
+    assert (fault.question, fault.reasons) == (question, ["is neither yes nor no"])
 
 
-@pytest.mark.parametrize("setup", [True, False, "yes", "No", " n ", "true", "0"])
-def test_a_setup_that_cookiecutter_takes_for_yes_or_no_passes(setup: object) -> None:
-    assert faults_of_setup(setup) == []
+@pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
+@pytest.mark.parametrize("answer", [True, False, "yes", "No", " n ", "true", "0"])
+def test_what_cookiecutter_takes_for_yes_or_no_passes(question: str, answer: object) -> None:
+    assert faults_of_boolean(question, answer) == []
 
 
-def faults_of_setup(setup: object) -> list[Any]:
-    """Judge a setup as Cookiecutter 2.6 gives it: as it stands on the command line."""
-    answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks", "setup": setup}
+def test_every_question_for_yes_or_no_is_judged() -> None:
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    booleans = [name for name, default in questions.items() if isinstance(default, bool)]
+    assert tuple(booleans) == hook.BOOLEAN_QUESTIONS
+
+
+def faults_of_boolean(question: str, answer: object) -> list[Any]:
+    """Judge an answer as Cookiecutter 2.6 gives it: as it stands on the command line."""
+    answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks"}
+    answers |= dict.fromkeys(hook.BOOLEAN_QUESTIONS, False) | {question: answer}
     derived = {f"__{question}_escaped": text for question, text in hook.FALLBACKS.items()}
     faults: list[Any] = hook.find_faults(answers | derived, {})
     return faults

@@ -14,7 +14,7 @@ from tests.conftest import TEMPLATE
 pytestmark = pytest.mark.slow
 
 VERSIONS = ["cookiecutter==2.6.0", "cookiecutter"]
-ANSWERS = {"project_name": "Quokka Ledger", "ci": "gitlab", "setup": "no"}
+ANSWERS = {"project_name": "Quokka Ledger", "ci": "gitlab", "kubernetes": "yes", "setup": "no"}
 
 Run = Callable[..., Path]
 
@@ -49,6 +49,8 @@ def check(project: Path) -> None:
     assert answers["project_name"] == "Quokka Ledger"
     assert (project / ".gitlab-ci.yml").exists()
     assert not (project / ".github").exists()
+    assert answers["kubernetes"] is True
+    assert (project / "deploy/kubernetes/base/deployment.yaml").exists()
     assert (project / "alembic/versions/0001_add_task_table.py").exists()
     assert not (project / ".venv").exists()
 
@@ -59,8 +61,8 @@ def test_answers_on_the_command_line(run: Run) -> None:
 
 
 def test_answers_at_the_prompts(run: Run) -> None:
-    # name, slug, description, author, e-mail, license, Python, CI (the second), setup
-    check(run(str(TEMPLATE), answers="Quokka Ledger\n\n\n\n\n\n\n2\nno\n"))
+    # name, slug, description, author, e-mail, license, Python, CI (the second), Kubernetes, setup
+    check(run(str(TEMPLATE), answers="Quokka Ledger\n\n\n\n\n\n\n2\nyes\nno\n"))
 
 
 def test_answers_in_a_config_file(run: Run) -> None:

@@ -87,9 +87,11 @@ def project(tmp_path: Path) -> Path:
 
 def rendered_hook(root: Path, **answers: object) -> list[str]:
     """Render the hook as Cookiecutter does; return the command that runs it."""
-    context = {"project_name": "Task Service", "ci": "none", "__setup": "yes", **answers}
+    context = {"project_name": "Task Service", "ci": "none", "__kubernetes": "", "__setup": "yes"}
     path = root.parent / "hook.py"
-    path.write_text(SOURCE.replace("{{ cookiecutter | tojson }}", json.dumps(context)), "utf-8")
+    path.write_text(
+        SOURCE.replace("{{ cookiecutter | tojson }}", json.dumps(context | answers)), "utf-8"
+    )
     return [sys.executable, str(path)]
 
 
@@ -133,7 +135,7 @@ def test_every_file_of_a_choice_is_in_the_template() -> None:
 def test_what_else_a_folder_holds_stays(project: Path) -> None:
     own = project / ".github" / "workflows" / "release.yml"
     own.write_text("", "utf-8")
-    hook.drop_unchosen(project, {"ci": "none"})
+    hook.drop_unchosen(project, {"ci": "none", "__kubernetes": ""})
     assert own.exists()
     assert not (project / ".github" / "dependabot.yml").exists()
 

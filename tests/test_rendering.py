@@ -20,11 +20,31 @@ QUESTIONS = {
 COMBINATIONS = [
     dict(zip(QUESTIONS, chosen, strict=True)) for chosen in itertools.product(*QUESTIONS.values())
 ]
+# No other answer changes what this one adds, but for what removes the files of `ci`.
+COMBINATIONS += [
+    {"license": "MIT", "python_version": "3.13", "ci": ci, "kubernetes": "yes"}
+    for ci in QUESTIONS["ci"]
+]
 CI_FILES = {
     "github": [".github/dependabot.yml", ".github/workflows/ci.yml"],
     "gitlab": [".gitlab-ci.yml"],
     "none": [],
 }
+KUBERNETES_FILES = [
+    "deploy/kubernetes/base/deployment.yaml",
+    "deploy/kubernetes/base/hpa.yaml",
+    "deploy/kubernetes/base/kustomization.yaml",
+    "deploy/kubernetes/base/pdb.yaml",
+    "deploy/kubernetes/base/service.yaml",
+    "deploy/kubernetes/components/migration-job/job.yaml",
+    "deploy/kubernetes/components/migration-job/kustomization.yaml",
+    "deploy/kubernetes/overlays/production/kustomization.yaml",
+    "docs/kubernetes.md",
+]
+YAML_RULES = (
+    "{extends: default, rules: {document-start: disable, truthy: {check-keys: false},"
+    " line-length: {max: 100}}}"
+)
 SPDX = {"Proprietary": "LicenseRef-Proprietary"}
 
 Bake = Callable[..., Path]
@@ -48,7 +68,8 @@ def texts_of(project: Path) -> dict[str, str]:
 def test_the_files_are_those_of_the_snapshot(bake: Bake, answers: dict[str, str]) -> None:
     project = bake(**answers)
     snapshot = (TEMPLATE / "tests/rendered_files.txt").read_text("utf-8").split()
-    assert files_of(project) == sorted(snapshot + CI_FILES[answers["ci"]])
+    chosen = CI_FILES[answers["ci"]] + (KUBERNETES_FILES if "kubernetes" in answers else [])
+    assert files_of(project) == sorted(snapshot + chosen)
     empty = [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
     assert empty == []
 
@@ -105,15 +126,11 @@ def test_linters_have_nothing_to_say_of_any_combination(bake: Bake) -> None:
     folders = [str(project) for project in projects]
     run("ruff", "check", "--no-cache", *folders, cwd=projects[0])
     run("ruff", "format", "--no-cache", "--check", *folders, cwd=projects[0])
-    rules = (
-        "{extends: default, rules: {document-start: disable, truthy: {check-keys: false},"
-        " line-length: {max: 100}}}"
-    )
     yaml_files = [
         str(path) for project in projects for path in project.rglob("*.y*ml") if path.is_file()
     ]
     assert yaml_files
-    run("yamllint", "--strict", "-d", rules, *yaml_files, cwd=projects[0])
+    run("yamllint", "--strict", "-d", YAML_RULES, *yaml_files, cwd=projects[0])
 
 
 @pytest.mark.parametrize(
