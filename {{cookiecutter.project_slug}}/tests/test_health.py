@@ -41,14 +41,28 @@ async def test_not_ready_before_the_first_migration(empty_database: str) -> None
     assert "alembic upgrade head" in str(body["detail"])
 
 
-async def test_not_ready_when_the_database_is_newer_than_the_code(database: str) -> None:
+def migrate_on(revision: str) -> None:
     engine = sa.create_engine(Settings().database)
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(
+            sa.text("UPDATE alembic_version SET version_num = :id"), {"id": revision}
+        )
     engine.dispose()
+
+
+async def test_not_ready_when_it_starts_on_a_newer_database(database: str) -> None:
+    migrate_on("9999")
     status, body = await get_ready()
     assert (status, body["database_revision"], body["code_revision"]) == (503, "9999", HEAD)
     assert "newer" in str(body["detail"])
+
+
+async def test_ready_still_when_a_newer_release_migrates_on(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
+    migrate_on("9999")
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["database_revision"]) == (200, "9999")
+    assert "newer release" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,12 @@ def test_the_example_lists_every_setting_with_its_default_and_description() -> N
         default = field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
+        elif isinstance(default, bool):
+            default = str(default).lower()
+        elif isinstance(default, tuple):
+            default = ",".join(default)
         assert name.upper() in example, f"{name.upper()} is missing in .env.example"
-        assert (example[name.upper()] or None) == (None if default is None else str(default))
+        assert (example[name.upper()] or None) == (None if default in (None, "") else str(default))
         assert f"# {field.description}\n{name.upper()}=" in text
     assert example.pop("POSTGRES_PASSWORD") == DEVELOPMENT_PASSWORD  # compose.yaml's
     assert len(example) == len(Settings.model_fields)
@@ -105,3 +109,31 @@ def test_the_development_password_is_refused_outside_development(
 def test_compose_starts_with_the_development_password() -> None:
     text = (ROOT / "compose.yaml").read_text("utf-8")
     assert text.count(f"POSTGRES_PASSWORD:-{DEVELOPMENT_PASSWORD}}}") == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("CORS_ORIGINS", "https://app.example/", "without a slash at the end"),
+        ("CORS_ORIGINS", "app.example", "must be like https://app.example"),
+        ("ALLOWED_HOSTS", "https://api.example", "without a scheme"),
+        ("ALLOWED_HOSTS", "api.*", "must be like api.example"),
+        ("ENVIRONMENT", "prod", "'development', 'staging' or 'production'"),
+        ("LOG_FORMAT", "xml", "'text' or 'json'"),
+        ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_is_one_line(
+    variable: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as caught:
+        load_settings()
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"Wrong setting: {variable}: ")
+    assert reason in line
+
+
+def test_several_values_have_commas_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example, http://localhost:3000,")
+    assert Settings().cors_origins == ("https://a.example", "http://localhost:3000")
