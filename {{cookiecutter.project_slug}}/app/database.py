@@ -1,17 +1,11 @@
-"""The database: its engine and sessions, and what every table has."""
+"""What every table has, and where the schema stands."""
 
 import hashlib
-import sqlite3
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel import Field, SQLModel
-from sqlmodel.ext.asyncio.session import AsyncSession
-
-from app.settings import Settings
 
 # Without a name a constraint cannot be dropped later. This stands before any model is loaded.
 SQLModel.metadata.naming_convention = {
@@ -77,40 +71,10 @@ def enum_check(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_{digest}")
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
-    """One pool of connections, of a fixed size.
-
-    No overflow: connections over the size would be opened and closed again and again,
-    which costs PostgreSQL more than the queries do.
-    """
-    url, timeout = settings.database, settings.database_connect_timeout_seconds
-    pool = {
-        "pool_size": settings.database_pool_size,
-        "max_overflow": 0,
-        "pool_timeout": timeout,
-    }
-    if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(
-            url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": timeout}, **pool
-        )
-        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        return engine
-    return create_async_engine(
-        url, connect_args={"connect_timeout": max(2, round(timeout))}, pool_pre_ping=True, **pool
-    )
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    cursor = connection.cursor()
-    # Readers and the writer do not wait for each other, and foreign keys are enforced.
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def create_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Sessions whose objects stay readable after the commit."""
-    return async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
+def table_of(model: type[SQLModel]) -> sa.Table:
+    """The table of a model, for statements that give rows."""
+    table: sa.Table = sa.inspect(model).local_table
+    return table
 
 
 def current_heads(connection: sa.Connection) -> set[str]:

@@ -8,14 +8,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.logs import request_id
+from app.pool import BusyError
 from app.request_id import HEADER
 
 T = TypeVar("T")
 
 RETRY_AFTER_SECONDS = 5
+UNREACHABLE = "The database cannot be reached."
+BUSY = "Too many requests wait for the database."
 
 
 class Error(BaseModel):
@@ -32,7 +34,7 @@ UNREADABLE: dict[int | str, dict[str, Any]] = {
     413: {"model": Error, "description": "The body is too large."},
 }
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {"model": Error, "description": "The database cannot be reached; try again later."}
+    503: {"model": Error, "description": "The database is away or busy; try again later."}
 }
 
 
@@ -57,9 +59,9 @@ def invalid_request(_: Request, error: Exception) -> AsciiJSONResponse:
     return AsciiJSONResponse({"detail": faults}, status_code=422)
 
 
-def database_unavailable(_: Request, __: Exception) -> JSONResponse:
+def database_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
-        {"detail": "The database cannot be reached."},
+        {"detail": BUSY if isinstance(error, BusyError) else UNREACHABLE},
         status_code=503,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
@@ -84,5 +86,5 @@ def internal_error(_: Request, __: Exception) -> JSONResponse:
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, internal_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
-    for error in (OperationalError, InterfaceError, PoolTimeoutError):
+    for error in (OperationalError, InterfaceError, BusyError):
         app.add_exception_handler(error, database_unavailable)

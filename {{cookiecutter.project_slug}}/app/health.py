@@ -8,9 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.database import current_heads
+from app.dependencies import DatabaseDep
+from app.errors import BUSY, UNREACHABLE
+from app.pool import BusyError
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -36,7 +38,7 @@ async def live() -> Live:
 
 
 @router.get("/ready", response_model=Ready, responses={503: {"model": Ready}})
-async def ready(request: Request) -> Any:
+async def ready(request: Request, database: DatabaseDep) -> Any:
     """The database answers, and its schema is the one that this code needs.
 
     A process that was ready stays so when a newer release migrates on: while that is rolled out,
@@ -44,12 +46,17 @@ async def ready(request: Request) -> Any:
     """
     known, heads = await asyncio.to_thread(code_revisions)
     state = Ready(detail="ready", database_revision=None, code_revision=names(heads))
-    engine: AsyncEngine = request.app.state.engine
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), engine.connect() as connection:
+        async with (
+            asyncio.timeout(TIMEOUT_SECONDS),
+            database.turn(),
+            database.engine.connect() as connection,
+        ):
             current = await connection.run_sync(current_heads)
+    except BusyError:
+        state.detail = BUSY
     except (SQLAlchemyError, OSError):
-        state.detail = "The database cannot be reached."
+        state.detail = UNREACHABLE
     else:
         state.database_revision = names(current)
         if current == heads:

@@ -43,12 +43,19 @@ class JSONFormatter(logging.Formatter):
         return json.dumps({k: v for k, v in entry.items() if v is not None}, default=str)
 
 
-def handler(log_format: str | None = None, stream: TextIO | None = None) -> logging.Handler:
-    """A handler that writes to `stream`, stdout by default, in the format of the setting."""
+def handler() -> logging.Handler:
+    """What logging.json sends everything to: stdout, in the format of the settings."""
     from app.settings import load_settings
 
-    chosen = logging.StreamHandler(stream or sys.stdout)
-    if (log_format or load_settings().log_format) == "json":
+    settings = load_settings()
+    # Without a handler in reach, uvicorn does not even make the lines.
+    logging.getLogger("uvicorn.access").propagate = settings.access_log
+    return make_handler(settings.log_format, sys.stdout)
+
+
+def make_handler(log_format: str, stream: TextIO) -> logging.Handler:
+    chosen = logging.StreamHandler(stream)
+    if log_format == "json":
         chosen.setFormatter(JSONFormatter())
         sys.excepthook = _log_uncaught
         logging.captureWarnings(True)
@@ -59,7 +66,7 @@ def handler(log_format: str | None = None, stream: TextIO | None = None) -> logg
 
 def configure(log_format: str, stream: TextIO) -> None:
     """Send everything that is logged to `stream`; for a program that is not uvicorn."""
-    logging.basicConfig(handlers=[handler(log_format, stream)], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[make_handler(log_format, stream)], level=logging.INFO, force=True)
 
 
 def stop(*messages: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """The application: `uvicorn app.main:app`. It puts the parts together; nothing imports it."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,9 +8,9 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from app import features, health
-from app.database import create_engine, create_sessions
 from app.docs import add_docs
 from app.errors import add_error_handlers
+from app.pool import Database
 from app.security import add_middleware
 from app.settings import DESCRIPTION, TITLE, Settings, load_settings
 
@@ -20,12 +21,15 @@ def operation_id(route: APIRoute) -> str:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    engine = create_engine(settings)
+    database = Database(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What is loaded by now stays: the garbage collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         yield
-        await engine.dispose()
+        await database.engine.dispose()
 
     app = FastAPI(
         title=TITLE,
@@ -37,8 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
     )
-    app.state.engine = engine
-    app.state.sessions = create_sessions(engine)
+    app.state.database = database
     app.state.was_ready = False  # see app/health.py
     add_error_handlers(app)
     add_middleware(app, settings)

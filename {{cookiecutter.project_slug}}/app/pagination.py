@@ -27,7 +27,8 @@ def decode_cursor(cursor: str) -> int:
     return last_id
 
 
-def get_before(
+# async, though it waits for nothing: FastAPI runs any other in a thread.
+async def get_before(
     cursor: Annotated[
         str | None, Query(max_length=64, description="`next_cursor` of the page before.")
     ] = None,

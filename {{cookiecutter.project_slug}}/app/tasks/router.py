@@ -1,17 +1,24 @@
 """The HTTP interface of tasks."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
-from sqlmodel import col, delete, select, update
+from sqlalchemy import bindparam, insert, select
+from sqlmodel import col, delete, update
 
-from app.database import MAX_ID
-from app.dependencies import SessionDep
+from app.database import MAX_ID, table_of
+from app.dependencies import DatabaseDep
 from app.errors import NOT_FOUND, UNAVAILABLE, UNREADABLE, found
 from app.pagination import BeforeDep, LimitQuery, encode_cursor
 from app.tasks.models import Task, TaskCreate, TaskPage, TaskPublic, TaskStatus, TaskUpdate
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
+
+# Rows, not objects: what is only sent needs no identity map. FastAPI makes a TaskPublic of each.
+TABLE = table_of(Task)
+SELECT = select(TABLE)
+SELECT_ONE = SELECT.where(TABLE.c.id == bindparam("task_id"))
+INSERT = insert(TABLE).returning(TABLE)
 
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID, description="The task's id.", examples=[1])]
 
@@ -20,54 +27,55 @@ TaskId = Annotated[int, Path(ge=1, le=MAX_ID, description="The task's id.", exam
     "", status_code=status.HTTP_201_CREATED, response_model=TaskPublic, responses=UNREADABLE
 )
 async def create_task(
-    body: TaskCreate, session: SessionDep, request: Request, response: Response
-) -> Task:
+    body: TaskCreate, database: DatabaseDep, request: Request, response: Response
+) -> Any:
     """Create a task. The header `Location` says where it is."""
     task = Task.model_validate(body)
-    session.add(task)
-    await session.flush()
-    response.headers["Location"] = request.url_for("get_task", task_id=task.id).path
-    return task
+    row = found(await database.first(INSERT, **task.model_dump(exclude={"id"})))
+    response.headers["Location"] = request.url_for("get_task", task_id=row.id).path
+    return row
 
 
 @router.get("", response_model=TaskPage)
 async def list_tasks(
-    session: SessionDep,
+    database: DatabaseDep,
     before: BeforeDep,
     limit: LimitQuery = 20,
     status: Annotated[TaskStatus | None, Query(description="Only tasks in this status.")] = None,
-) -> TaskPage:
+) -> Any:
     """List tasks, newest first. Pages stay right while tasks are added."""
-    query = select(Task).order_by(col(Task.id).desc()).limit(limit + 1)
+    query = SELECT.order_by(col(Task.id).desc()).limit(limit + 1)
     if before is not None:
         query = query.where(col(Task.id) < before)
     if status is not None:
-        query = query.where(Task.status == status)
-    tasks = (await session.exec(query)).all()  # one more than asked for: is there a next page?
-    items = [TaskPublic.model_validate(task) for task in tasks[:limit]]
-    more = len(tasks) > limit
-    return TaskPage(items=items, next_cursor=encode_cursor(items[-1].id) if more else None)
+        query = query.where(col(Task.status) == status)
+    rows = await database.all(query)  # one more than asked for: is there a next page?
+    items = rows[:limit]
+    return {
+        "items": items,
+        "next_cursor": encode_cursor(items[-1].id) if len(rows) > limit else None,
+    }
 
 
 @router.get("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND)
-async def get_task(task_id: TaskId, session: SessionDep) -> Task:
+async def get_task(task_id: TaskId, database: DatabaseDep) -> Any:
     """Get one task."""
-    return found(await session.get(Task, task_id))
+    return found(await database.first(SELECT_ONE, task_id=task_id))
 
 
 @router.patch("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND | UNREADABLE)
-async def update_task(task_id: TaskId, body: TaskUpdate, session: SessionDep) -> Task:
+async def update_task(task_id: TaskId, body: TaskUpdate, database: DatabaseDep) -> Any:
     """Change the fields that are given."""
     changes = body.model_dump(exclude_unset=True)
     if not changes:
-        return await get_task(task_id, session)
+        return await get_task(task_id, database)
     # One statement, so that a task deleted at the same moment is a 404 and not a fault.
-    statement = update(Task).where(col(Task.id) == task_id).values(**changes).returning(Task)
-    return found(await session.scalar(statement))
+    statement = update(Task).where(col(Task.id) == task_id).values(**changes)
+    return found(await database.first(statement.returning(TABLE)))
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_204_NO_CONTENT, responses=NOT_FOUND)
-async def delete_task(task_id: TaskId, session: SessionDep) -> None:
+async def delete_task(task_id: TaskId, database: DatabaseDep) -> None:
     """Delete a task."""
-    statement = delete(Task).where(col(Task.id) == task_id).returning(col(Task.id))
-    found(await session.scalar(statement))
+    statement = delete(Task).where(col(Task.id) == task_id)
+    found(await database.first(statement.returning(col(Task.id))))
