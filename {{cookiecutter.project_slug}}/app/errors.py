@@ -61,7 +61,7 @@ def invalid_request(_: Request, error: Exception) -> AsciiJSONResponse:
 
 def database_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
-        {"detail": BUSY if isinstance(error, BusyError) else UNREACHABLE},
+        {"detail": BUSY if isinstance(error, BusyError) or timed_out(error) else UNREACHABLE},
         status_code=503,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
@@ -72,6 +72,11 @@ def body_too_large(limit: int) -> HTTPException:
     return HTTPException(
         413, f"The body has more than {limit} bytes.", headers={"Connection": "close"}
     )
+
+
+def timed_out(error: Exception) -> bool:
+    """PostgreSQL gave up a statement, see DATABASE_STATEMENT_TIMEOUT_SECONDS."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "57014"
 
 
 def internal_error(_: Request, __: Exception) -> JSONResponse:

@@ -120,9 +120,10 @@ def create_engine(settings: Settings) -> AsyncEngine:
         )
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
-    return create_async_engine(
-        url, connect_args={"connect_timeout": max(2, round(timeout))}, **pool
-    )
+    arguments: dict[str, Any] = {"connect_timeout": max(2, round(timeout))}
+    if (limit := settings.database_statement_timeout_seconds) and "options" not in url.query:
+        arguments["options"] = f"-c statement_timeout={round(limit * 1000)}"
+    return create_async_engine(url, connect_args=arguments, **pool)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -140,6 +140,11 @@ class Settings(BaseSettings):
         le=300,
         description="How long a request waits for a connection before it is answered with 503.",
     )
+    database_statement_timeout_seconds: float = Field(
+        default=30,
+        ge=0,
+        description="How long PostgreSQL works on a statement; 0: without limit, as some poolers need.",
+    )
     database_queue_size: int = Field(
         default=500,
         ge=0,
