@@ -117,6 +117,7 @@ async def test_who_leaves_the_line_leaves_no_gap(pool: Database) -> None:
 @pytest.fixture
 def disconnect(database: str) -> Callable[[], None]:
     """End all connections of the database but our own, as a restart of the server does."""
+
     def disconnect() -> None:
         engine = sa.create_engine(Settings().database, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
