@@ -53,3 +53,7 @@ def table(title: str, rows: Sequence[Sequence[str]]) -> None:
 
 def goal(ratio: float, limit: float, unit: str = "×") -> str:
     return f"{'met' if ratio <= limit else 'MISSED'}: {ratio:.2f} {unit}, at most {limit:g} {unit}"
+
+
+def goal_at_least(ratio: float, limit: float) -> str:
+    return f"{'met' if ratio >= limit else 'MISSED'}: {ratio:.2f} ×, at least {limit:g} ×"

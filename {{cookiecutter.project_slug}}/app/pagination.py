@@ -28,16 +28,16 @@ def decode_cursor(cursor: str) -> int:
 
 
 # async, though it waits for nothing: FastAPI runs any other in a thread.
-async def get_before(
+async def get_last_id(
     cursor: Annotated[
         str | None, Query(max_length=64, description="`next_cursor` of the page before.")
     ] = None,
-) -> int | None:
-    """The id below which the page begins; None for the first page."""
+) -> int:
+    """The greatest id that the page may hold."""
     if cursor is None:
-        return None
+        return MAX_ID
     try:
-        return decode_cursor(cursor)
+        return decode_cursor(cursor) - 1
     except ValueError:
         fault = {
             "type": "cursor",
@@ -47,4 +47,4 @@ async def get_before(
         raise RequestValidationError([fault]) from None
 
 
-BeforeDep = Annotated[int | None, Depends(get_before)]
+LastIdDep = Annotated[int, Depends(get_last_id)]

@@ -9,7 +9,7 @@ from sqlmodel import col, delete, update
 from app.database import MAX_ID, table_of
 from app.dependencies import DatabaseDep
 from app.errors import NOT_FOUND, UNAVAILABLE, UNREADABLE, found
-from app.pagination import BeforeDep, LimitQuery, encode_cursor
+from app.pagination import LastIdDep, LimitQuery, encode_cursor
 from app.tasks.models import Task, TaskCreate, TaskPage, TaskPublic, TaskStatus, TaskUpdate
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
@@ -18,6 +18,11 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
 TABLE = table_of(Task)
 SELECT = select(TABLE)
 SELECT_ONE = SELECT.where(TABLE.c.id == bindparam("task_id"))
+SELECT_PAGE = (
+    SELECT.where(TABLE.c.id <= bindparam("last_id"))
+    .order_by(TABLE.c.id.desc())
+    .limit(bindparam("limit"))
+)
 INSERT = insert(TABLE).returning(TABLE)
 
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID, description="The task's id.", examples=[1])]
@@ -39,17 +44,14 @@ async def create_task(
 @router.get("", response_model=TaskPage)
 async def list_tasks(
     database: DatabaseDep,
-    before: BeforeDep,
+    last_id: LastIdDep,
     limit: LimitQuery = 20,
     status: Annotated[TaskStatus | None, Query(description="Only tasks in this status.")] = None,
 ) -> Any:
     """List tasks, newest first. Pages stay right while tasks are added."""
-    query = SELECT.order_by(col(Task.id).desc()).limit(limit + 1)
-    if before is not None:
-        query = query.where(col(Task.id) < before)
-    if status is not None:
-        query = query.where(col(Task.status) == status)
-    rows = await database.all(query)  # one more than asked for: is there a next page?
+    query = SELECT_PAGE if status is None else SELECT_PAGE.where(TABLE.c.status == status)
+    # One more than asked for: is there a next page?
+    rows = await database.all(query, last_id=last_id, limit=limit + 1)
     items = rows[:limit]
     return {
         "items": items,
