@@ -50,9 +50,9 @@ format: $(SETUP)  ## Mend the style of the template's own code
 	@$(UV) run --quiet ruff check --fix hooks tests benchmarks
 	@$(UV) run --quiet ruff format hooks tests benchmarks
 
-bench: $(SETUP)  ## Measure, and print ratios
-	@$(UV) run --quiet python -m benchmarks.render
-	@$(UV) run --quiet python -m benchmarks.migrations
+bench: $(SETUP)  ## Measure, and print ratios; only=api for one of render, migrations, image, api
+	@set -e; for part in $(or $(only),render migrations image api); do \
+		$(UV) run --quiet --group bench python -m benchmarks.$$part $(args); done
 
 clean:  ## Delete what demo has rendered
 	rm -rf build
