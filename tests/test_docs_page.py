@@ -160,6 +160,12 @@ class Visit:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
 
+    def open(self, url: str) -> None:
+        """Open a page, and wait until it has asked for all it needs."""
+        self.page.goto(url)
+        self.page.wait_for_load_state("networkidle")
+        assert self.faults() == []
+
     def hosts(self) -> set[str]:
         """Who was asked for something, whether or not the answer came."""
         urls = map(urlsplit, self.urls)
@@ -209,7 +215,7 @@ def make_and_list_a_task(page: Page, title: str) -> None:
 def test_a_task_is_made_and_listed_with_the_mouse_and_no_other_site_is_asked(
     visit: Visit, base: str
 ) -> None:
-    visit.page.goto(f"{base}/")
+    visit.open(f"{base}/")
     assert visit.page.url == f"{base}/docs"
     make_and_list_a_task(visit.page, "Water the plants")
     # What comes late would be missed otherwise.
@@ -221,7 +227,7 @@ def test_a_task_is_made_and_listed_with_the_mouse_and_no_other_site_is_asked(
 def test_a_request_to_another_site_and_a_refused_script_would_be_seen(
     visit: Visit, base: str
 ) -> None:
-    visit.page.goto(f"{base}/docs")
+    visit.open(f"{base}/docs")
     visit.page.evaluate(
         """() => {
             document.body.append(Object.assign(new Image(), {src: "http://127.0.0.1:9/x.png"}));
@@ -236,7 +242,7 @@ def test_a_request_to_another_site_and_a_refused_script_would_be_seen(
 
 
 def test_name_and_description_run_nothing_and_the_icon_is_shown(visit: Visit, base: str) -> None:
-    visit.page.goto(f"{base}/docs")
+    visit.open(f"{base}/docs")
     expect(visit.page.locator(".info .title")).to_contain_text(NAME)
     # Markdown, as OpenAPI has it, of which the page leaves scripts out.
     description = visit.page.locator(".info .description")
@@ -262,7 +268,7 @@ def test_the_page_works_behind_a_proxy_that_cuts_a_prefix_off(
         serving(project, tmp_path, "--root-path", PREFIX) as (_, port),
         proxied(port) as base,
     ):
-        visit.page.goto(f"{base}/")
+        visit.open(f"{base}/")
         assert visit.page.url == f"{base}/docs"
         make_and_list_a_task(visit.page, "Behind a proxy")
         assert [url for url in visit.urls if not url.startswith(f"{base}/")] == []
