@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import re
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def add_docs(app: FastAPI) -> None:
     async def docs(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "").rstrip("/")
         page = get_swagger_ui_html(
-            title=app.title,
+            # FastAPI writes it as it is, and a script in it would be given a digest below.
+            title=html.escape(app.title),
             openapi_url=f"{root}{app.openapi_url}",
             swagger_js_url=f"{root}/docs/static/swagger-ui-bundle.js",
             swagger_css_url=f"{root}/docs/static/swagger-ui.css",
