@@ -2,6 +2,8 @@
 
 PORT ?= 8000
 DEMO := build/task-service
+# A file's tests share what they set up.
+PARALLEL := --numprocesses=auto --dist=loadfile
 
 # uv from the PATH, or one in the template's own environment.
 ifneq ($(shell command -v uv 2>/dev/null),)
@@ -36,10 +38,10 @@ demo: $(SETUP)  ## Render with the defaults into build/, set up, migrate, serve 
 	@PATH="$(if $(SETUP),$(CURDIR)/.venv/bin:,)$$PATH" $(MAKE) --no-print-directory -C $(DEMO) run PORT=$(PORT)
 
 test: lint  ## Run every test, those of the rendered project included
-	@$(UV) run --quiet pytest $(args)
+	@$(UV) run --quiet pytest $(PARALLEL) $(args)
 
 test-fast: $(SETUP)  ## Run the tests that set nothing up
-	@$(UV) run --quiet pytest -m "not slow" $(args)
+	@$(UV) run --quiet pytest $(PARALLEL) -m "not slow" $(args)
 
 lint: $(SETUP)  ## Look for faults in the template's own code
 	@$(UV) run --quiet ruff check hooks tests benchmarks

@@ -46,7 +46,7 @@ STATIC_FAULTS = [
 DYNAMIC_FAULTS = [
     (REVISION, "length=200", "length=100", "alembic check: New upgrade operations detected"),
     (REVISION, 'op.drop_table("task")', "pass", "alembic upgrade head: "),
-    ("alembic/env.py", "from app import migrations", "import nothing", "ModuleNotFoundError"),
+    ("alembic/env.py", "from app import logs, migrations", "import nothing", "ModuleNotFoundError"),
     ("alembic.ini", "prepend_sys_path = %(here)s", "", "[alembic] lacks prepend_sys_path"),
 ]
 

@@ -131,14 +131,17 @@ def test_ten_thousand_clients_that_leave_take_no_connection_with_them(
         assert server.status() == 200
         before, files = len(connections(databases, url)), server.open_files()
         asyncio.run(leave_often(server.port, 10_000))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while server.open_files() > files + 2 and time.monotonic() < deadline:
             time.sleep(0.2)
         assert server.open_files() <= files + 2
         after = connections(databases, url)
         assert len(after) <= max(before, 10)
         assert {state for (state,) in after} <= {"idle"}
-        assert server.status() == 200
+        # Those who left are still in the line before the database, which can be full for a moment.
+        while (status := server.status()) == 503 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert status == 200
     # A request that came whole was carried out, one that did not was not.
     (rows,) = databases.query(url, "SELECT count(*) FROM task WHERE title <> 'left behind'")
     assert rows[0] == 0
