@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 NOW = datetime.now(UTC)
 TASK = TaskPublic(id=1, title="Task 1", created_at=NOW, updated_at=NOW)
-PAGE = TaskPage(items=[TASK] * 20, next_cursor="aWQ6MQ==")
+PAGE = TaskPage(items=[TASK] * 20, next_cursor="1")
 
 app = FastAPI()
 

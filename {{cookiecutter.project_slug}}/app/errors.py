@@ -8,15 +8,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match
 
-from app.logs import request_id
 from app.pool import BusyError
-from app.request_id import HEADER
 
 T = TypeVar("T")
 
 RETRY_AFTER_SECONDS = 5
 UNREACHABLE = "The database cannot be reached."
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 BUSY = "Too many requests wait for the database."
 
 
@@ -59,6 +60,21 @@ def invalid_request(_: Request, error: Exception) -> AsciiJSONResponse:
     return AsciiJSONResponse({"detail": faults}, status_code=422)
 
 
+def method_not_allowed(request: Request, _: Exception) -> JSONResponse:
+    """Name every method that the path has; by itself Starlette names those of one function."""
+    allowed = [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return JSONResponse(
+        {"detail": "Method Not Allowed"}, status_code=405, headers={"Allow": ", ".join(allowed)}
+    )
+
+
 def database_unavailable(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         {"detail": BUSY if isinstance(error, BusyError) or timed_out(error) else UNREACHABLE},
@@ -80,16 +96,14 @@ def timed_out(error: Exception) -> bool:
 
 
 def internal_error(_: Request, __: Exception) -> JSONResponse:
-    """A fault of ours: uvicorn logs it, under the id that goes out here."""
-    return JSONResponse(
-        {"detail": "Internal server error."},
-        status_code=500,
-        headers={HEADER: request_id.get() or ""},
-    )
+    """A fault of ours: uvicorn logs it, under the id that goes out in X-Request-ID."""
+    return JSONResponse({"detail": "Internal server error."}, status_code=500)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(Exception, internal_error)
+    # As a handler of Exception it would answer past all other middleware: no headers, no CORS.
+    app.add_middleware(ServerErrorMiddleware, handler=internal_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
+    app.add_exception_handler(405, method_not_allowed)
     for error in (OperationalError, InterfaceError, BusyError):
         app.add_exception_handler(error, database_unavailable)

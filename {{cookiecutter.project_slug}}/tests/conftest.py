@@ -1,8 +1,12 @@
 """Each test gets a database of its own, on SQLite and on PostgreSQL, migrated as in production."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +20,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from app.main import create_app
-from app.migrations import alembic_config
+from app.migrations import ROOT, alembic_config
 from app.settings import Settings, parse_url
 
 Settings.model_config["env_file"] = None
@@ -126,3 +130,28 @@ async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="session")
+def server(databases: Databases, migrated_once: str) -> Iterator[str]:
+    """The URL of the service as it runs: uvicorn, a real socket. Its tests share a database."""
+    url = databases.create(template=migrated_once)
+    with subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0", "--no-access-log"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": url, "MIGRATION_DATABASE_URL": url},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        found = None
+        for line in process.stderr:
+            if found := re.search(r"running on (http://\S+)", line):
+                break
+        assert found is not None, "uvicorn did not start"
+        # A full pipe would stop the server.
+        reader = threading.Thread(target=process.stderr.read)
+        reader.start()
+        yield found[1]
+        process.terminate()
+        reader.join(timeout=10)
