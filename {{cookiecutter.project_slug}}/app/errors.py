@@ -1,6 +1,5 @@
 """Errors, in FastAPI's shape: `{"detail": …}`."""
 
-import json
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, status
@@ -46,18 +45,11 @@ def found(record: T | None) -> T:
     return record
 
 
-class AsciiJSONResponse(JSONResponse):
-    """JSON that can be sent whatever text it repeats, lone surrogates too."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
-
-
-def invalid_request(_: Request, error: Exception) -> AsciiJSONResponse:
+def invalid_request(_: Request, error: Exception) -> JSONResponse:
     """Say what is wrong and where, without the input: it may be huge, or no JSON, or secret."""
     assert isinstance(error, RequestValidationError)
     faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
-    return AsciiJSONResponse({"detail": faults}, status_code=422)
+    return JSONResponse({"detail": faults}, status_code=422)
 
 
 def method_not_allowed(request: Request, _: Exception) -> JSONResponse:
