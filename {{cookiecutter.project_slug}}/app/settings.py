@@ -218,14 +218,18 @@ def load_settings() -> Settings:
     """Read the settings, or end the process with one line for each that is wrong."""
     try:
         return Settings()
-    except ValidationError as error:
-        # Pydantic's own text repeats the value, which may hold a password.
-        faults = [
-            # A fault of several settings together names them itself.
-            "".join(f"{name}: ".upper() for name in fault["loc"][:1])
-            + fault["msg"].removeprefix("Value error, ")
-            for fault in error.errors(include_input=False, include_context=False, include_url=False)
-        ]
-    except UnicodeDecodeError:
-        faults = [".env: is not UTF-8 text"]
+    except (ValidationError, UnicodeDecodeError) as error:
+        faults = faults_of(error)
     return stop(*(f"Wrong setting: {fault} (see .env.example)" for fault in faults))
+
+
+def faults_of(error: ValidationError | UnicodeDecodeError) -> list[str]:
+    """One line a setting, without its value: Pydantic's own text repeats it, passwords too."""
+    if isinstance(error, UnicodeDecodeError):
+        return [".env: is not UTF-8 text"]
+    return [
+        # A fault of several settings together names them itself.
+        "".join(f"{name}: ".upper() for name in fault["loc"][:1])
+        + fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_input=False, include_context=False, include_url=False)
+    ]

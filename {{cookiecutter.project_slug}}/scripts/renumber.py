@@ -7,6 +7,7 @@ with new numbers. Where git cannot tell, the one written first stays.
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def read(path: Path) -> Revision:
     return Revision(path, id_, down, date[1] if date else "")
 
 
-def files_on_main() -> set[str]:
-    """The names of the revisions that the main branch has; none without git."""
-    for branch in MAIN_BRANCHES:
+def files_on(branches: Sequence[str]) -> set[str]:
+    """The names of the revisions that the first of these branches has; none without git."""
+    for branch in branches:
         command = ["git", "ls-tree", "--name-only", branch, "./"]
         done = subprocess.run(command, cwd=VERSIONS, capture_output=True, text=True, check=False)
         if done.returncode == 0:
@@ -89,13 +90,13 @@ def renamed(revision: Revision, id_: str, down: str | None) -> Path:
     return revision.path.rename(target)
 
 
-def main() -> int:
+def main(branches: Sequence[str] = MAIN_BRANCHES) -> int:
     try:
         revisions = [read(path) for path in VERSIONS.glob("*.py")]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    stay, move = split(revisions, files_on_main())
+    stay, move = split(revisions, files_on(branches))
     below = stay[-1] if stay else None
     number = max((int(revision.id) for revision in stay if revision.id.isdigit()), default=0)
     newest = below.path if below else None

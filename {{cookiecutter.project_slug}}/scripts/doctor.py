@@ -1,0 +1,125 @@
+"""What is wrong here, and the command that mends it: `make doctor`.
+
+This part needs nothing but Python and looks at the machine; doctor_project.py looks at the project,
+in its environment. Neither changes anything. Exits with 0 when all is well, otherwise with 1.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from scripts.alembic_static import static_faults
+from scripts.setup import OLDEST_PYTHON, find_uv
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Report:
+    """Prints a line for what is well, and two or more for a fault."""
+
+    def __init__(self) -> None:
+        self.faults = 0
+
+    def well(self, text: str) -> None:
+        print(f"ok  {text}", flush=True)
+
+    def fault(self, text: str, *mends: str) -> None:
+        self.faults += 1
+        print(f"!!  {text}", *(f"      {mend}" for mend in mends), sep="\n", flush=True)
+
+
+def check_tools(report: Report) -> None:
+    version = sys.version.split()[0]
+    uv = find_uv(ROOT)
+    if sys.version_info >= OLDEST_PYTHON or uv:
+        report.well(f"Python {version}")
+    else:
+        report.fault(f"Python {version} is too old: 3.11 or newer, or uv, which can get one")
+    if uv:
+        report.well("uv")
+    else:
+        report.fault("There is no uv", "python3 scripts/setup.py")
+    if shutil.which("git"):
+        report.well("git")
+    else:
+        report.fault("There is no git, which puts revisions in order", "install git")
+    if not (shutil.which("docker") or shutil.which("podman")):
+        report.well("no Docker or Podman, which `make up` alone needs")
+
+
+def check_port(report: Report, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            free = False
+        else:
+            free = True
+    if free:
+        report.well(f"port {port} is free")
+    elif is_ours(port):
+        report.well(f"the service answers on port {port}")
+    else:
+        report.fault(f"Port {port} is taken by another program", f"make run PORT={port + 1}")
+
+
+def is_ours(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=2) as answer:
+            return b'"live"' in answer.read(100)
+    except (OSError, ValueError):
+        return False
+
+
+def check_environment(report: Report) -> Path | None:
+    """The Python of the project's environment, if there is one to go on with."""
+    pythons = [ROOT / ".venv" / name for name in ("bin/python", "Scripts/python.exe")]
+    python = next((path for path in pythons if path.exists()), None)
+    uv = find_uv(ROOT)
+    if python is None:
+        report.fault("There is no environment, .venv", "make setup")
+    elif (
+        uv
+        and subprocess.run(
+            [uv, "sync", "--locked", "--check", "--offline"],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        ).returncode
+    ):
+        report.fault("The environment is not what pyproject.toml and uv.lock say", "make setup")
+    else:
+        report.well("the environment")
+    return python
+
+
+def check_revisions(report: Report) -> None:
+    faults = static_faults(ROOT)
+    for text in faults:
+        mend = "make renumber" if "renumber" in text or "one head" in text else "git log -- alembic"
+        report.fault(text.removesuffix(": make renumber"), mend)
+    if not faults:
+        report.well("the revisions are one line")
+
+
+def main() -> int:
+    report = Report()
+    check_tools(report)
+    check_port(report, int(sys.argv[1]) if len(sys.argv) > 1 else 8000)
+    check_revisions(report)
+    python = check_environment(report)
+    if python is not None:
+        command = [str(python), "-m", "scripts.doctor_project"]
+        report.faults += subprocess.run(command, cwd=ROOT, check=False).returncode
+    print("Something is to be mended." if report.faults else "All is well.")
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
