@@ -87,27 +87,33 @@ def bake(render: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def set_up() -> Iterator[Callable[..., Path]]:
-    """A render with its environment, once for the same answers.
+def open_folder() -> Iterator[Path]:
+    """For a project with an environment of its own.
 
     Not in pytest's folder, which each session of pytest closes to other users: the project's
     tests, started by root, run the PostgreSQL of this environment as another user.
     """
-    made: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
-        def set_up(**answers: object) -> Path:
-            key = json.dumps(answers, sort_keys=True)
-            if key not in made:
-                output = Path(folder, str(len(made)))
-                rendered = cookiecutter(
-                    str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output)
-                )
-                made[key] = Path(rendered)
-                assert (made[key] / ".venv").is_dir(), "the hook could not set the project up"
-            return made[key]
 
-        yield set_up
+@pytest.fixture(scope="session")
+def set_up(open_folder: Path) -> Callable[..., Path]:
+    """A render with its environment, once for the same answers."""
+    made: dict[str, Path] = {}
+
+    def set_up(**answers: object) -> Path:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in made:
+            output = open_folder / str(len(made))
+            rendered = cookiecutter(
+                str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output)
+            )
+            made[key] = Path(rendered)
+            assert (made[key] / ".venv").is_dir(), "the hook could not set the project up"
+        return made[key]
+
+    return set_up
 
 
 @pytest.fixture

@@ -236,8 +236,8 @@ def test_a_revision_of_the_templates_goes_on_top_of_the_owners(
 
 
 @pytest.mark.slow
-def test_an_updated_project_passes_its_own_checks(template: Path, tmp_path: Path) -> None:
-    project = make_project(template, tmp_path / "work", COOKIECUTTER)
+def test_an_updated_project_passes_its_own_checks(template: Path, open_folder: Path) -> None:
+    project = make_project(template, open_folder / "work", COOKIECUTTER)
     (project / "alembic/versions/0002_mine.py").unlink()
     (project / "alembic/versions/HEAD").write_text("0001_add_task_table\n")
     run("make", "migration", "m=add note", folder=project)
