@@ -9,11 +9,10 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.project import users_environment
+from tests.project import Project, users_environment
 
 COMPOSE = shutil.which("podman-compose") or shutil.which("docker")
 
@@ -29,15 +28,14 @@ Make = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def make(set_up: Callable[..., Path]) -> Iterator[Make]:
+def make(project: Project) -> Iterator[Make]:
     """Run a target of the Makefile; all containers, and their data, are removed after the test."""
-    project = set_up()
     name = {"COMPOSE_PROJECT_NAME": f"template-test-{uuid.uuid4().hex[:8]}"}
 
     def make(target: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["make", target, *arguments],
-            cwd=project,
+            cwd=project.root,
             env=users_environment() | name | env,
             capture_output=True,
             text=True,
@@ -86,6 +84,21 @@ def test_up_serves_and_down_keeps_the_data(make: Make) -> None:
     succeed(make("down"))
     (docs,) = addresses(make("up", f"PORT={port}"))
     assert create_task(docs) == 2
+
+
+def test_up_again_deploys_a_change_and_leaves_the_database_running(
+    make: Make, project: Project
+) -> None:
+    port = free_port()
+    (docs,) = addresses(make("up", f"PORT={port}"))
+    since = 'args=-tA -c "SELECT pg_postmaster_start_time()"'
+    started = succeed(make("psql", since))
+    health = project.root / "app/health.py"
+    health.write_text(health.read_text().replace('= "live"', '= "changed"'))
+    (docs,) = addresses(make("up", f"PORT={port}"))
+    with urllib.request.urlopen(docs.replace("/docs", "/health/live"), timeout=10) as response:
+        assert json.load(response) == {"status": "changed"}
+    assert succeed(make("psql", since)) == started
 
 
 def test_three_replicas_start_on_an_empty_database(make: Make) -> None:

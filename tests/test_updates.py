@@ -51,10 +51,11 @@ def run(*command: str, folder: Path, code: int = 0) -> str:
     env = users_environment() | {
         "HOME": str(folder.parent),
         "GIT_CONFIG_GLOBAL": os.devnull,
-        "COOKIECUTTER_CONFIG": os.environ["COOKIECUTTER_CONFIG"],
         # The template's own cookiecutter is the one on the PATH.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+    if config := os.environ.get("COOKIECUTTER_CONFIG"):
+        env["COOKIECUTTER_CONFIG"] = config
     for role in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{role}_NAME": "Owner", f"GIT_{role}_EMAIL": "owner@example.com"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)

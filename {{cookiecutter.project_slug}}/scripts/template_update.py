@@ -60,10 +60,10 @@ def clone(repository: str, folder: Path) -> Path:
 
 
 def newest(template: Path) -> str:
-    """The greatest tag like v1.2.0."""
+    """The greatest tag like v1.2.0, or v1.2.0+house.1 of a fork."""
     tags = run("git", "tag", "--list", "v*", "--sort=-version:refname", folder=template)
     for tag in tags.split():
-        if re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        if re.fullmatch(r"v\d+\.\d+\.\d+(\+[\w.]+)?", tag):
             return tag
     raise UpdateError("the template has no tag like v1.2.0: name a branch or commit with to=")
 
