@@ -2,6 +2,7 @@
 
 PORT ?= 8000
 DEMO := build/task-service
+PROJECT := {{cookiecutter.project_slug}}
 # A file's tests share what they set up.
 PARALLEL := --numprocesses=auto --dist=loadfile
 
@@ -19,7 +20,7 @@ export RUFF_NO_CACHE := true
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench clean
+.PHONY: help demo test test-fast lint format bench site clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,5 +57,13 @@ bench: $(SETUP)  ## Measure, and print ratios; only=api for one of render, migra
 	@set -e; for part in $(or $(only),render migrations image api); do \
 		$(UV) run --quiet --group bench python -m benchmarks.$$part $(args); done
 
-clean:  ## Delete what demo has rendered
+site: $(SETUP)  ## Build the pages of the documentation into build/site
+	@rm -rf build/pages build/site && mkdir -p build/pages/project/docs
+	@cp -r README.md CONTRIBUTING.md CHANGELOG.md docs build/pages
+	@mkdir build/pages/benchmarks && cp benchmarks/*.md benchmarks/*.svg build/pages/benchmarks
+	@cp $(foreach page,migrations updating schema,'$(PROJECT)/docs/$(page).md') build/pages/project/docs
+	@find build/pages -name '*.md' -exec sed -i.old 's|$(PROJECT)/docs|project/docs|g' {} + && find build/pages -name '*.old' -delete
+	@$(UV) run --quiet --group docs zensical build --strict --clean
+
+clean:  ## Delete what demo and site have made
 	rm -rf build

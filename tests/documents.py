@@ -10,12 +10,19 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+
+from tests.conftest import TEMPLATE
+from tests.containers import ENGINE
+from tests.project import users_environment
+from tests.test_compose import free_port
 
 ANYTHING = "…"
 
@@ -27,11 +34,13 @@ class Step:
     code: str
     remark: str
     line: int
+    is_output: bool  # nothing stands between it and the command before
 
 
 def steps_of(page: Path) -> list[Step]:
     """The fences of a page. Raises AssertionError for a remark that means nothing."""
-    steps, remark = [], ""
+    steps: list[Step] = []
+    remark, after_command = "", False
     for token in MarkdownIt().parse(page.read_text("utf-8")):
         if token.type == "html_block":
             remark = token.content.strip().removeprefix("<!--").removesuffix("-->").strip()
@@ -40,8 +49,11 @@ def steps_of(page: Path) -> list[Step]:
             language, _, rest = token.info.partition(" ")
             title = re.search(r'title="([^"]+)"', rest)
             line = token.map[0] + 1 if token.map else 0
-            steps.append(Step(language, title[1] if title else "", token.content, remark, line))
+            is_output = after_command and language == "text"
+            code = token.content
+            steps.append(Step(language, title[1] if title else "", code, remark, line, is_output))
             remark = ""
+        after_command = token.type == "fence" and steps[-1].language == "sh"
     return steps
 
 
@@ -56,6 +68,31 @@ def matches(shown: str, said: str) -> bool:
     return re.fullmatch(pattern, said.rstrip() + "\n") is not None
 
 
+def newcomer(page: Path, folder: Path) -> "Reader":
+    """A reader with a home, ports and containers of his own; `folder` is empty."""
+    home, work = folder / "home", folder / "work"
+    home.mkdir()
+    work.mkdir()
+    name = f"template-test-{uuid.uuid4().hex[:8]}"
+    env = users_environment() | {
+        "HOME": str(home),
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv")),
+        "PORT": str(free_port()),
+        "COMPOSE_PROJECT_NAME": name,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    for role in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{role}_NAME": "Newcomer", f"GIT_{role}_EMAIL": "newcomer@example.com"}
+    reader = Reader(page, work, env, int(env["PORT"]))
+    reader.instead = {
+        "uvx cookiecutter gh:org/template": f"cookiecutter '{TEMPLATE}'",
+        "localhost:8000": f"localhost:{reader.port}",
+        "-p 8000:": f"-p {reader.port}:",
+        "docker ": f"{ENGINE} ",
+    }
+    return reader
+
+
 class Reader:
     """Somebody who does what a page says, in a folder, with nothing but a shell."""
 
@@ -66,7 +103,7 @@ class Reader:
         self.transcript = ""
 
     def read(self) -> None:
-        said = None
+        said = ""
         for step in steps_of(self.page):
             place = f"{self.page.name}:{step.line}"
             if step.remark == "stops":
@@ -76,7 +113,7 @@ class Reader:
             elif step.language == "sh":
                 said = self.run(step.code, fails=step.remark == "fails", place=place)
                 self.transcript += f"$ {step.code}{said}\n"
-            elif step.language == "text" and said is not None:
+            elif step.is_output:
                 assert matches(step.code, said), f"{place} shows\n{step.code}\nbut it said\n{said}"
             elif step.language == "diff":
                 self.apply(step.code, place)
@@ -123,8 +160,11 @@ class Reader:
         assert done.returncode == 0, f"{place}: {done.stderr}"
 
     def serve(self, command: str) -> None:
-        """Start it, and wait until it is ready; what served before is ended."""
+        """Run all but its last line, start that, and wait until it is ready."""
         self.stop()
+        before, _, command = command.rstrip().rpartition("\n")
+        if before:
+            self.run(before, fails=False, place=self.page.name)
         log = Path(self.env["HOME"], "server.log")
         with log.open("w") as output:
             self.server = subprocess.Popen(
@@ -149,6 +189,13 @@ class Reader:
                 return bool(response.status == 200)
         except OSError:
             return False
+
+    def leave(self) -> None:
+        """End what was started."""
+        self.stop()
+        if (self.folder / "compose.yaml").exists():
+            command = ["make", "down", "volumes=yes"]
+            subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True)
 
     def stop(self) -> None:
         if self.server is not None:

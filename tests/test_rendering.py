@@ -146,6 +146,12 @@ def test_ci_files_follow_their_published_schemas(bake: Bake, ci: str, schema: st
     run("check_jsonschema", "--builtin-schema", schema, name, cwd=bake(ci=ci))
 
 
+def test_the_ci_of_the_template_follows_its_published_schema() -> None:
+    file = str(TEMPLATE / ".github/workflows/ci.yml")
+    run("check_jsonschema", "--builtin-schema", "vendor.github-workflows", file, cwd=TEMPLATE)
+    run("yamllint", "--strict", "-d", YAML_RULES, file, cwd=TEMPLATE)
+
+
 def test_compose_follows_its_published_schema(bake: Bake) -> None:
     run("check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml", cwd=bake())
 
@@ -197,3 +203,14 @@ def test_paths_can_be_checked_out_on_windows() -> None:
         assert mode != "120000", f"{path} is a symbolic link"
         assert not re.search(r'["|<>?*:\\]', path), path
         assert not {Path(part).stem.lower() for part in Path(path).parts} & reserved, path
+
+
+def test_no_answer_changes_what_is_installed(bake: Bake) -> None:
+    """So that one environment, set up and checked, stands for every combination of answers."""
+    depends = re.compile(r"^dependencies = \[.*?^\]$|^\[dependency-groups\].*?^\]$", re.M | re.S)
+    found = {
+        tuple(depends.findall((bake(**answers) / "pyproject.toml").read_text("utf-8")))
+        for answers in COMBINATIONS
+    }
+    assert len(found) == 1
+    assert len(found.pop()) == 2

@@ -3,8 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,52 +10,30 @@ import pytest
 
 from tests.conftest import TEMPLATE
 from tests.containers import ENGINE, needs_engine
-from tests.documents import Reader, matches, steps_of
-from tests.project import users_environment
+from tests.documents import Reader, matches, newcomer, steps_of
 from tests.test_compose import free_port
 
 pytestmark = needs_engine
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path) -> Iterator[Reader]:
-    """A home and a folder of their own, and ports that nobody else has."""
-    home, folder = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    folder.mkdir()
-    cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv"))
-    name = f"template-test-{uuid.uuid4().hex[:8]}"
-    env = users_environment() | {
-        "HOME": str(home),
-        "UV_CACHE_DIR": cache,
-        "PORT": str(free_port()),
-        "COMPOSE_PROJECT_NAME": name,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    for role in ("AUTHOR", "COMMITTER"):
-        env |= {f"GIT_{role}_NAME": "Newcomer", f"GIT_{role}_EMAIL": "newcomer@example.com"}
-    database = free_port()
-    reader = Reader(TEMPLATE / "docs/tutorial.md", folder, env, int(env["PORT"]))
-    reader.instead = {
-        "uvx cookiecutter gh:org/template": f"cookiecutter '{TEMPLATE}'",
-        "localhost:8000": f"localhost:{reader.port}",
-        "docker ": f"{ENGINE} ",
-        "chores-database": f"{name}-database",
-        "127.0.0.1:5432:": f"127.0.0.1:{database}:",
-        "@127.0.0.1/": f"@127.0.0.1:{database}/",
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    reader = newcomer(TEMPLATE / "docs/tutorial.md", tmp_path)
+    database, port = f"{reader.env['COMPOSE_PROJECT_NAME']}-database", free_port()
+    reader.instead |= {
+        "chores-database": database,
+        "127.0.0.1:5432:": f"127.0.0.1:{port}:",
+        "@127.0.0.1/": f"@127.0.0.1:{port}/",
     }
     yield reader
-    reader.stop()
+    reader.leave()
     if ENGINE:
-        subprocess.run([ENGINE, "rm", "--force", f"{name}-database"], capture_output=True)
-    if (reader.folder / "Makefile").exists():
-        down = ["make", "down", "volumes=yes"]
-        subprocess.run(down, cwd=reader.folder, env=env, capture_output=True)
+        subprocess.run([ENGINE, "rm", "--force", database], capture_output=True)
 
 
-def test_every_command_does_what_the_tutorial_shows(newcomer: Reader) -> None:
-    assert shutil.which("uv", path=newcomer.env["PATH"]), "there is no uv: pip install uv"
-    newcomer.read()
+def test_every_command_does_what_the_tutorial_shows(reader: Reader) -> None:
+    assert shutil.which("uv", path=reader.env["PATH"]), "there is no uv: pip install uv"
+    reader.read()
 
 
 def test_the_reader_sees_what_is_wrong(tmp_path: Path) -> None:
