@@ -21,8 +21,7 @@ from markdown_it import MarkdownIt
 
 from tests.conftest import TEMPLATE
 from tests.containers import ENGINE
-from tests.project import users_environment
-from tests.test_compose import free_port
+from tests.project import free_port, users_environment
 
 ANYTHING = "…"
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -137,3 +138,10 @@ def name_database(url: str, name: str) -> str:
     """The URL of another database of the same server."""
     place, _, options = url.partition("?")
     return f"{place.rsplit('/', 1)[0]}/{name}?{options}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.project import Project, users_environment
+from tests.project import Project, free_port, users_environment
 
 COMPOSE = shutil.which("podman-compose") or shutil.which("docker")
 
@@ -44,13 +43,6 @@ def make(project: Project) -> Iterator[Make]:
 
     yield make
     make("down", "volumes=yes")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def succeed(done: subprocess.CompletedProcess[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.project import Databases, Project, name_database
+from tests.project import Databases, Project, free_port, name_database
 
 pytestmark = pytest.mark.slow
 
@@ -63,12 +63,6 @@ class Doctor:
         done = self.run(command)
         assert done.returncode == 0, done.stdout + done.stderr
         self.look(code=0)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TEMPLATE, copy_template
-from tests.project import users_environment
+from tests.project import free_port, users_environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,13 +51,6 @@ def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     assert shutil.which("uv", path=path) is None
     env = {name: value for name, value in users_environment().items() if name[:3] != "UV_"}
     return env | {"HOME": str(home), "PATH": path}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

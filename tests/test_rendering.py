@@ -205,6 +205,30 @@ def test_paths_can_be_checked_out_on_windows() -> None:
         assert not {Path(part).stem.lower() for part in Path(path).parts} & reserved, path
 
 
+def test_a_checkout_has_the_line_ends_of_the_repository() -> None:
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=TEMPLATE, capture_output=True).stdout
+    said = subprocess.run(
+        ["git", "check-attr", "-z", "--stdin", "eol"],
+        cwd=TEMPLATE,
+        input=names,
+        capture_output=True,
+    ).stdout.split(b"\0")
+    assert set(said[2::3]) == {b"lf"}
+
+
+def test_carriage_returns_of_a_source_file_are_not_rendered(
+    template_copy: Path, tmp_path: Path
+) -> None:
+    names = ["README.md", "Makefile", "pyproject.toml", ".env.example", "Dockerfile"]
+    for name in names:
+        file = template_copy / "{{cookiecutter.project_slug}}" / name
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    output = ["--output-dir", str(tmp_path)]
+    run("cookiecutter", str(template_copy), "--no-input", "setup=no", *output, cwd=tmp_path)
+    for name in names:
+        assert b"\r" not in (tmp_path / "task-service" / name).read_bytes(), name
+
+
 def test_no_answer_changes_what_is_installed(bake: Bake) -> None:
     """So that one environment, set up and checked, stands for every combination of answers."""
     depends = re.compile(r"^dependencies = \[.*?^\]$|^\[dependency-groups\].*?^\]$", re.M | re.S)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.load import Load
-from tests.project import Databases, Project
+from tests.project import Databases, Project, free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,9 +46,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(project: Project, url: str, **variables: str) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["-m", "uvicorn", "app.main:app", "--port", str(port), "--log-level", "critical"]
     process = project.start(*command, url=url, **variables)
     server = Server(process, port)

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TEMPLATE
 from tests.containers import ENGINE, needs_engine
 from tests.documents import Reader, matches, newcomer, steps_of
-from tests.test_compose import free_port
+from tests.project import free_port
 
 pytestmark = needs_engine
 
