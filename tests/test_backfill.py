@@ -249,6 +249,7 @@ SIGNALS = """
 import signal
 from app.backfill import stop_signals
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 with stop_signals() as came:
     try:
         signal.raise_signal(signal.SIGTERM)

@@ -1,7 +1,7 @@
 """Bring in a later version of the template: `make template-update`, with to=v1.2.0 for one of them.
 
 It renders the version that this project has and the later one, and merges what lies between them
-into the work tree, as git merges a branch. It needs git, and uv or cookiecutter.
+into the work tree, as git merges a branch. It needs git, and cookiecutter or uv.
 Nothing is committed.
 """
 

@@ -18,8 +18,10 @@ SITE = "https://app.example"
 
 
 @asynccontextmanager
-async def client_of(app: FastAPI, base_url: str = "http://test") -> AsyncIterator[AsyncClient]:
-    transport = ASGITransport(app, raise_app_exceptions=False)
+async def client_of(
+    app: FastAPI, base_url: str = "http://test", root_path: str = ""
+) -> AsyncIterator[AsyncClient]:
+    transport = ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=transport, base_url=base_url) as client,
@@ -162,8 +164,7 @@ async def test_the_docs_ask_this_service_alone(app_with: Callable[..., FastAPI])
 async def test_behind_a_prefix_the_docs_and_a_location_are_found(
     app_with: Callable[..., FastAPI],
 ) -> None:
-    transport = ASGITransport(app_with(), root_path="/api")
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(app_with(), root_path="/api") as client:
         page = (await client.get("/api/docs")).text
         created = await client.post("/api/tasks", json={"title": "x"})
     assert '"/api/docs/static/swagger-ui.css"' in page
