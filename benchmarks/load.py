@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def check(server: Server) -> None:
 
 
 def load(server: Server, kind: str, *, rows: int, clients: int = 32, seconds: int = 2) -> Result:
+    time.sleep(0.5)  # requests that the load before has left are answered first
     with tempfile.TemporaryDirectory() as folder:
         lua = Path(folder, "requests.lua")
         lua.write_text(script(kind, rows))

@@ -135,7 +135,7 @@ def make_project(template: Path, folder: Path, tool: list[str]) -> Path:
     return project
 
 
-def update(project: Path, template: Path, *options: str, code: int = 0) -> str:
+def update(project: Path, template: Path | str, *options: str, code: int = 0) -> str:
     command = [sys.executable, "-m", "scripts.template_update", "--from", str(template)]
     return run(*command, *options, folder=project, code=code)
 
@@ -274,19 +274,28 @@ def test_what_is_in_the_way_is_said_and_nothing_is_changed(
 ) -> None:
     project = make_project(template, tmp_path / "work", COOKIECUTTER)
     before = tree(project)
-    for options, fault in (
-        ([str(tmp_path / "nowhere")], "Not updated: git clone failed:"),
-        ([str(template), "--to", "v9.9.9"], "v9.9.9"),
-        ([str(template), "--old", "v0.0.1"], "v0.0.1"),
+    for place, options, fault in (
+        (tmp_path / "nowhere", [], "Not updated: git clone failed:"),
+        (template, ["--to", "v9.9.9"], "v9.9.9"),
+        (template, ["--old", "v0.0.1"], "v0.0.1"),
     ):
-        said = update(project, *options, code=1)  # type: ignore[arg-type]
+        said = update(project, place, *options, code=1)
         assert fault in said
         assert "Traceback" not in said
     assert tree(project) == before
 
+    said = update(project, "https://user:hush@127.0.0.1:1/x.git", code=1)
+    assert "Not updated: git clone failed:" in said
+    assert "hush" not in said
+
     (project / "README.md").write_text("Mine\n")
     assert "there are changes that are not committed" in update(project, template, code=1)
     assert (project / "README.md").read_text() == "Mine\n"
+    (project / ".cookiecutter.json").write_text("{}\n")
+    assert "name both with from= and old=" in update(project, template, code=1)
+    (project / ".cookiecutter.json").unlink()
+    assert "name both with from= and old=" in update(project, template, code=1)
+    git(project, "checkout", "--quiet", ".cookiecutter.json")
     shutil.rmtree(project / ".git")
     assert "no git commit to merge into" in update(project, template, code=1)
 

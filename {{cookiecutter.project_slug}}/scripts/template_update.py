@@ -47,8 +47,13 @@ def run(*command: str, folder: Path = ROOT, env: Mapping[str, str] | None = None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
         name = " ".join([Path(command[0]).name, *command[1:2]])
-        raise UpdateError("\n".join([f"{name} failed:", *said[-5:]]))
+        raise UpdateError(without_login("\n".join([f"{name} failed:", *said[-5:]])))
     return done.stdout.strip()
+
+
+def without_login(text: str) -> str:
+    """An address may hold a token."""
+    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
 
 
 def clone(repository: str, folder: Path) -> Path:
@@ -148,7 +153,7 @@ def merge(base: str, later: str) -> list[str]:
 def update(repository: str, old: str, new: str | None) -> int:
     check_work_tree()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        print(f"Getting the template from {repository}", flush=True)
+        print(f"Getting the template from {without_login(repository)}", flush=True)
         template = clone(repository, Path(folder, "template"))
         new = new or newest(template)
         print(f"Rendering {old} and {new}", flush=True)
@@ -169,15 +174,27 @@ def update(repository: str, old: str, new: str | None) -> int:
     return 1 if conflicts else 0
 
 
+def made_from() -> tuple[str, str]:
+    """The template, and the tag of it that this project has."""
+    try:
+        recorded = json.loads(ANSWERS.read_text("utf-8"))["template"]
+        return recorded["repository"], f"v{recorded['version']}"
+    except (OSError, ValueError, KeyError):
+        raise UpdateError(
+            ".cookiecutter.json does not say which version of the template this project has: "
+            "name both with from= and old="
+        ) from None
+
+
 def main() -> int:
-    made_from = json.loads(ANSWERS.read_text("utf-8"))["template"]
     parser = argparse.ArgumentParser(description="Bring in a later version of the template.")
-    parser.add_argument("--from", dest="repository", default=made_from["repository"])
-    parser.add_argument("--old", default=f"v{made_from['version']}", help="what this project has")
+    parser.add_argument("--from", dest="repository", help="the template; by default as recorded")
+    parser.add_argument("--old", help="the tag of what this project has; by default as recorded")
     parser.add_argument("--to", help="a tag, branch or commit; by default the newest tag")
     given = parser.parse_args()
     try:
-        return update(given.repository, given.old, given.to)
+        recorded = ("", "") if given.repository and given.old else made_from()
+        return update(given.repository or recorded[0], given.old or recorded[1], given.to)
     except UpdateError as error:
         print(f"Not updated: {error}", file=sys.stderr)
         return 1
