@@ -166,6 +166,7 @@ def test_everything_builds_and_is_what_it_should_be(build: Build, kind: str, nam
     assert found == sorted(kinds + (["Job"] if name == "overlays/with-job" else []))
 
 
+@pytest.mark.slow
 def test_a_linter_has_nothing_to_say_of_any_name(folder: Callable[[str], Path]) -> None:
     files = [str(path) for kind in ANSWERS for path in folder(kind).rglob("*.yaml")]
     run("yamllint", "--strict", "-d", YAML_RULES, *files, cwd=folder("defaults"))
