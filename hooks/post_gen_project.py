@@ -1,7 +1,7 @@
 """Finish a rendered project: drop what was not chosen, check Alembic, set up, say what is next.
 
 The standard library alone, on Python 3.9 or newer: Cookiecutter runs this with its own interpreter.
-It fails only on a fault in what was rendered. A tool or a network that is missing is reported.
+It fails only when what was rendered is wrong. A tool or a network that is missing is reported.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-TYPE_CHECKING = False  # the module typing takes longer to import than all else here
-if TYPE_CHECKING:
-    from typing import Any
+from typing import Any
 
 CONTEXT = r"""{{ cookiecutter | tojson }}"""
 
@@ -37,12 +36,20 @@ ONLY_FOR = {
     "deploy/kubernetes/components/migration-job/kustomization.yaml": ("__kubernetes", "yes"),
     "deploy/kubernetes/overlays/production/kustomization.yaml": ("__kubernetes", "yes"),
     "docs/kubernetes.md": ("__kubernetes", "yes"),
+    "app/core/db/embedded.py": ("database", "postgresql"),
+    "app/core/db/psql.py": ("database", "postgresql"),
+    "app/core/migrations/backfill.py": ("database", "postgresql"),
+    "app/core/migrations/operations.py": ("database", "postgresql"),
+    "app/core/migrations/plan.py": ("database", "postgresql"),
 }
+# Files of a SQLite project that stand in for those of the same name.
+SQLITE = "_sqlite"
+GET_UV = "uv is not installed: pipx install uv, or see https://docs.astral.sh/uv/"
 ADDRESS = "http://127.0.0.1:8000/docs"
 
 
 class RenderError(Exception):
-    """What was rendered is wrong; one argument a fault."""
+    """What was rendered is wrong; one argument for each error."""
 
 
 class LeftOutError(Exception):
@@ -56,14 +63,29 @@ class LeftOutError(Exception):
 def drop_unchosen(root: Path, answers: dict[str, Any]) -> None:
     """Remove the files of other answers, and the folders this leaves empty."""
     for name, (question, answer) in ONLY_FOR.items():
-        path = root / name
-        if answers[question] == answer or not path.exists():
-            continue
+        if answers[question] != answer:
+            remove(root, root / name)
+
+
+def choose_database(root: Path, database: str) -> None:
+    """Put the files of a SQLite project in place, or remove them."""
+    for path in sorted((root / SQLITE).rglob("*")):
+        if path.is_file():
+            if database == "sqlite":
+                target = root / path.relative_to(root / SQLITE)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            remove(root, path)
+
+
+def remove(root: Path, path: Path) -> None:
+    """Remove a file, and the folders this leaves empty."""
+    if path.exists():
         path.unlink()
-        for folder in list(path.parents)[: name.count("/")]:
-            if any(folder.iterdir()):
+        for folder in path.relative_to(root).parents:
+            if any((root / folder).iterdir()):
                 break
-            folder.rmdir()
+            (root / folder).rmdir()
 
 
 def load(script: Path) -> dict[str, Any]:
@@ -75,20 +97,37 @@ def load(script: Path) -> dict[str, Any]:
 
 def check_files(root: Path) -> None:
     """Check the Alembic environment without running it."""
-    faults = load(root / "scripts" / "alembic_static.py")["static_faults"](root)
-    if faults:
-        raise RenderError(*faults)
+    problems = load(root / "scripts" / "alembic_static.py")["static_faults"](root)
+    if problems:
+        raise RenderError(*problems)
 
 
-def check_migrations(root: Path, uv: str) -> None:
-    """Check the Alembic environment by running it in the project's own."""
-    import subprocess  # here, for a render without set-up does not need it
-
-    command = [uv, "run", "--no-sync", "python", "-m", "scripts.check_alembic"]
+def run_uv(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # An environment that happens to be active is not the project's.
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, errors="replace"
+    return subprocess.run(
+        ["uv", *arguments],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
+
+
+def prepare(root: Path, command: str) -> None:
+    """Run `uv lock` or `uv sync`. Raises LeftOutError with the end of what it said."""
+    done = run_uv(root, command)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = "\n".join([f"`uv {command}` failed", *said[-5:]])
+        raise LeftOutError(reason, "setup", "check-alembic")
+
+
+def check_migrations(root: Path) -> None:
+    """Check the Alembic environment by running it in the project's own."""
+    done = run_uv(root, "run", "--no-sync", "python", "-m", "app.core.migrations.check")
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     # A crash of the check ends with 1 too, and says nothing about the project.
     crashed = any(line.startswith("Traceback ") for line in lines)
@@ -113,36 +152,30 @@ def step(label: str) -> Iterator[None]:
 
 def set_up(root: Path) -> None:
     """Make the lock file and the environment, and check the first migration in it."""
-    setup = load(root / "scripts" / "setup.py")
+    if shutil.which("uv") is None:
+        raise LeftOutError(GET_UV, "setup", "check-alembic")
     try:
-        uv = setup["find_uv"](root)
-        if uv is None:
-            with step("uv"):
-                uv = setup["install_uv"](root)
         with step("lock file"):
-            setup["run_uv"](uv, root, "lock")
+            prepare(root, "lock")
         with step("environment"):
-            setup["run_uv"](uv, root, "sync")
+            prepare(root, "sync")
         with step("first migration"):
-            check_migrations(root, uv)
+            check_migrations(root)
     except KeyboardInterrupt:
-        raise LeftOutError("setting up, as interrupted", "setup", "check-alembic") from None
-    except (setup["SetupError"], OSError) as error:
+        raise LeftOutError("set-up was interrupted", "setup", "check-alembic") from None
+    except OSError as error:
         raise LeftOutError(error, "setup", "check-alembic") from error
 
 
-def commands_for(target: str, root: Path) -> list[str]:
+def commands_for(target: str) -> list[str]:
     """Return how to reach a target of the Makefile, with make or where it is missing without."""
     if shutil.which("make"):
         return [f"make {target}"]
-    windows = os.name == "nt"
-    local_uv = Path(".venv", "Scripts/uv.exe" if windows else "bin/uv")
-    uv = "uv" if shutil.which("uv") or not (root / local_uv).exists() else str(local_uv)
     return {
-        "setup": ["python scripts/setup.py" if windows else "python3 scripts/setup.py"],
-        "check-alembic": [f"{uv} run python -m scripts.check_alembic"],
-        "run": [f"{uv} run alembic upgrade head", f"{uv} run uvicorn app.main:app --reload"],
-        "test": [f"{uv} run pytest"],
+        "setup": ["uv sync"],
+        "check-alembic": ["uv run python -m app.core.migrations.check"],
+        "run": ["uv run alembic upgrade head", "uv run uvicorn app.main:app --reload"],
+        "test": ["uv run pytest"],
     }[target]
 
 
@@ -150,8 +183,6 @@ def quote(text: str) -> str:
     """Quote for the shell that the user is likely to have."""
     if os.name == "nt":
         return f'"{text}"' if " " in text else text
-    import shlex
-
     return shlex.quote(text)
 
 
@@ -160,22 +191,24 @@ def next_commands(root: Path) -> list[str]:
     here = os.environ.get("PWD", "")
     folder = root.name if here and Path(here).resolve() == root.parent.resolve() else str(root)
     quoted = quote(folder)
-    return [f"cd {quoted}", *commands_for("run", root), *commands_for("test", root)]
+    return [f"cd {quoted}", *commands_for("run"), *commands_for("test")]
 
 
 def finish(root: Path, answers: dict[str, Any]) -> None:
+    choose_database(root, answers["database"])
     drop_unchosen(root, answers)
     check_files(root)
     if "_commit" in answers:  # cruft, which also renders to compare and to update
         return
     try:
         if not answers["__setup"]:
-            raise LeftOutError("setting up, as answered", "setup")
+            raise LeftOutError("setup=no", "setup")
         print(f"Setting up {answers['project_name']}:", flush=True)
         set_up(root)
     except LeftOutError as error:
-        later = [command for target in error.targets for command in commands_for(target, root)]
-        print(f"Left out: {error}", f"Later: {', then '.join(later)}", sep="\n", flush=True)
+        reason, *details = str(error).splitlines() or [type(error).__name__]
+        later = [command for target in error.targets for command in commands_for(target)]
+        print(f"Skipped setup ({reason}). Run: {', then '.join(later)}", *details, sep="\n  ", flush=True)
     print(f"\nNext ({ADDRESS}):", *next_commands(root), sep="\n  ", flush=True)
 
 

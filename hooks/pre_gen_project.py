@@ -10,10 +10,8 @@ import re
 import sys
 import unicodedata
 from collections import namedtuple
+from typing import Any
 
-TYPE_CHECKING = False  # the module typing takes longer to import than all else here
-if TYPE_CHECKING:
-    from typing import Any
 
 # A raw string is safe here: inside JSON, three double quotes never follow each other.
 CONTEXT = r"""{{ cookiecutter | tojson }}"""
@@ -190,6 +188,9 @@ def find_faults(answers: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
     faults = [text_fault(question, text) for question, text in texts.items()]
     faults.insert(1, slug_fault(answers["__slug_given"], str(answers["project_name"])))
     faults += [boolean_fault(question, answers[question]) for question in BOOLEAN_QUESTIONS]
+    if answers["database"] == "sqlite" and answers["__kubernetes"]:
+        reason = "needs database=postgresql: a file of SQLite serves one process, not many pods"
+        faults.append(Fault("kubernetes", answers["kubernetes"], [reason], "no"))
     return [fault for fault in faults if fault]
 
 

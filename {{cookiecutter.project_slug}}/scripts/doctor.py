@@ -1,7 +1,8 @@
-"""What is wrong here, and the command that mends it: `make doctor`.
+"""Finds problems, and names the command that fixes each: `make doctor`.
 
-This part needs nothing but Python and looks at the machine; doctor_project.py looks at the project,
-in its environment. Neither changes anything. Exits with 0 when all is well, otherwise with 1.
+This part needs nothing but Python and looks at the machine; app/core/doctor.py, in the project's
+environment, looks at the project. Neither changes anything. Exits with 0 when all is well, and
+otherwise with 1.
 """
 
 from __future__ import annotations
@@ -14,42 +15,41 @@ import urllib.request
 from pathlib import Path
 
 from scripts.alembic_static import static_faults
-from scripts.setup import OLDEST_PYTHON, find_uv
 
 ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = (3, 11)
 
 
 class Report:
-    """Prints a line for what is well, and two or more for a fault."""
+    """Prints a line for what is well, and two or more for a problem."""
 
     def __init__(self) -> None:
-        self.faults = 0
+        self.problems = 0
 
     def well(self, text: str) -> None:
         print(f"ok  {text}", flush=True)
 
-    def fault(self, text: str, *mends: str) -> None:
-        self.faults += 1
-        print(f"!!  {text}", *(f"      {mend}" for mend in mends), sep="\n", flush=True)
+    def problem(self, text: str, *fixes: str) -> None:
+        self.problems += 1
+        print(f"!!  {text}", *(f"      {fix}" for fix in fixes), sep="\n", flush=True)
 
 
 def check_tools(report: Report) -> None:
     version = sys.version.split()[0]
-    uv = find_uv(ROOT)
-    if sys.version_info >= OLDEST_PYTHON or uv:
+    if sys.version_info >= OLDEST_PYTHON or shutil.which("uv"):
         report.well(f"Python {version}")
     else:
-        report.fault(f"Python {version} is too old: 3.11 or newer, or uv, which can get one")
-    if uv:
+        report.problem(f"Python {version} is too old: 3.11 or newer, or uv, which can get one")
+    if shutil.which("uv"):
         report.well("uv")
     else:
-        report.fault("There is no uv", "python3 scripts/setup.py")
+        report.problem("There is no uv", "pipx install uv, or see https://docs.astral.sh/uv/")
     if shutil.which("git"):
         report.well("git")
     else:
-        report.fault("There is no git, which puts revisions in order", "install git")
+        report.problem("There is no git, which puts revisions in order", "install git")
     if not (shutil.which("docker") or shutil.which("podman")):
-        report.well("no Docker or Podman, which `make up` alone needs")
+        report.well("no Docker or Podman, which `make compose-up` alone needs")
 
 
 def check_port(report: Report, port: int) -> None:
@@ -66,7 +66,7 @@ def check_port(report: Report, port: int) -> None:
     elif is_ours(port):
         report.well(f"the service answers on port {port}")
     else:
-        report.fault(f"Port {port} is taken by another program", f"make run PORT={port + 1}")
+        report.problem(f"Port {port} is taken by another program", f"make run PORT={port + 1}")
 
 
 def is_ours(port: int) -> bool:
@@ -81,9 +81,9 @@ def check_environment(report: Report) -> Path | None:
     """The Python of the project's environment, if there is one to go on with."""
     pythons = [ROOT / ".venv" / name for name in ("bin/python", "Scripts/python.exe")]
     python = next((path for path in pythons if path.exists()), None)
-    uv = find_uv(ROOT)
+    uv = shutil.which("uv")
     if python is None:
-        report.fault("There is no environment, .venv", "make setup")
+        report.problem("There is no environment, .venv", "make setup")
     elif (
         uv
         and subprocess.run(
@@ -93,18 +93,18 @@ def check_environment(report: Report) -> Path | None:
             check=False,
         ).returncode
     ):
-        report.fault("The environment is not what pyproject.toml and uv.lock say", "make setup")
+        report.problem("The environment is not what pyproject.toml and uv.lock say", "make setup")
     else:
         report.well("the environment")
     return python
 
 
 def check_revisions(report: Report) -> None:
-    faults = static_faults(ROOT)
-    for text in faults:
-        mend = "make renumber" if "renumber" in text or "one head" in text else "git log -- alembic"
-        report.fault(text.removesuffix(": make renumber"), mend)
-    if not faults:
+    problems = static_faults(ROOT)
+    for text in problems:
+        fix = "make renumber" if "renumber" in text or "one head" in text else "git log -- alembic"
+        report.problem(text.removesuffix(": make renumber"), fix)
+    if not problems:
         report.well("the revisions are one line")
 
 
@@ -115,10 +115,10 @@ def main() -> int:
     check_revisions(report)
     python = check_environment(report)
     if python is not None:
-        command = [str(python), "-m", "scripts.doctor_project"]
-        report.faults += subprocess.run(command, cwd=ROOT, check=False).returncode
-    print("Something is to be mended." if report.faults else "All is well.")
-    return 1 if report.faults else 0
+        command = [str(python), "-m", "app.core.doctor"]
+        report.problems += subprocess.run(command, cwd=ROOT, check=False).returncode
+    print("Problems found." if report.problems else "All is well.")
+    return 1 if report.problems else 0
 
 
 if __name__ == "__main__":

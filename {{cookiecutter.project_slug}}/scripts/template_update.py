@@ -1,7 +1,7 @@
 """Bring in a later version of the template: `make template-update`, with to=v1.2.0 for one of them.
 
 It renders the version that this project has and the later one, and merges what lies between them
-into the work tree, as git merges a branch. It needs git, and cookiecutter or uv.
+into the work tree, as git merges a branch. It needs git and uv.
 Nothing is committed.
 """
 
@@ -15,9 +15,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-
-from scripts import renumber
-from scripts.setup import find_uv
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWERS = ROOT / ".cookiecutter.json"
@@ -76,9 +73,9 @@ def newest(template: Path) -> str:
 def cookiecutter() -> list[str]:
     if command := shutil.which("cookiecutter"):
         return [command]
-    if uv := find_uv(ROOT):
+    if uv := shutil.which("uv"):
         return [uv, "tool", "run", "cookiecutter"]
-    raise UpdateError("neither uv nor cookiecutter is there: python3 scripts/setup.py installs uv")
+    raise UpdateError("neither uv nor cookiecutter is installed: pipx install uv")
 
 
 def render(template: Path, version: str, folder: Path) -> Path:
@@ -145,7 +142,7 @@ def merge(base: str, later: str) -> list[str]:
     added = run("git", "diff", "--name-only", "--diff-filter=A", base, later, "--", ".")
     if "alembic/versions/" in added:
         # What the databases of this project have run stays below.
-        renumber.main(["HEAD"])
+        run("uv", "run", "--quiet", "python", "-m", "app.core.migrations.renumber", "HEAD")
         run("git", "add", "--all", "alembic/versions")
     return unmerged()
 
@@ -166,9 +163,9 @@ def update(repository: str, old: str, new: str | None) -> int:
     print(run("git", "diff", "--stat", "HEAD"))
     for name in conflicts:
         print(f"Changed here and in the template: {name}")
-    mend = "mend what stands between <<<<<<< and >>>>>>>, " if conflicts else ""
+    fix = "fix what stands between <<<<<<< and >>>>>>>, " if conflicts else ""
     print(
-        f"{new} is merged, and not committed. Next: {mend}make setup, make check, git commit -a.\n"
+        f"{new} is merged, and not committed. Next: {fix}make setup, make check, git commit -a.\n"
         "To undo it all: git reset --hard"
     )
     return 1 if conflicts else 0

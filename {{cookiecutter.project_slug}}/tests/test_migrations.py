@@ -1,4 +1,4 @@
-"""The revisions, taken up and down on both databases. A new revision needs no new test here."""
+"""The revisions, taken up and down. A new revision needs no new test here."""
 
 import subprocess
 import sys
@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from app.migrations import ROOT, alembic_config, script_directory, target_metadata
-from app.settings import Settings
+from app.core import ROOT
+from app.core.db.settings import parse_url
+from app.core.migrations.config import alembic_config, script_directory, target_metadata
+from tests.core.fixtures import NewDatabase
 
 REVISIONS = [revision.revision for revision in script_directory().walk_revisions()][::-1]
 
@@ -20,8 +22,8 @@ Schema = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def engine(empty_database: str) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(Settings().database, poolclass=sa.NullPool)
+def engine(empty_database_url: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(parse_url(empty_database_url), poolclass=sa.NullPool)
     yield engine
     engine.dispose()
 
@@ -112,13 +114,13 @@ def test_the_revisions_build_what_the_models_say(engine: sa.Engine) -> None:
 
 
 def test_the_revisions_build_what_create_all_builds(
-    engine: sa.Engine, databases: Any, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine, new_database: NewDatabase
 ) -> None:
     command.upgrade(alembic_config(), "head")
-    monkeypatch.setenv("DATABASE_URL", databases.create())
-    created = sa.create_engine(Settings().database, poolclass=sa.NullPool)
-    target_metadata().create_all(created)
-    assert schema_of(engine) == schema_of(created)
+    with new_database() as url:
+        created = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
+        target_metadata().create_all(created)
+        assert schema_of(engine) == schema_of(created)
 
 
 def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
@@ -138,9 +140,9 @@ def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
             assert now == was, f"{table}: rows were lost above {revision}"
 
 
-def test_the_sql_for_postgresql_can_be_read_without_a_server() -> None:
+def test_the_sql_can_be_read_without_a_server() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "scripts.plan", "--all", "--sql"],
+        [sys.executable, "-m", "app.core.migrations.plan", "--all", "--sql"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import StringConstraints
 from sqlmodel import Field, SQLModel
 
-from app.database import Record, RecordPublic, enum_check, enum_type
+from app.core.db.base import TableBase, TableBasePublic, enum_check, enum_type
 
 
 class TaskStatus(StrEnum):
@@ -27,7 +27,7 @@ class TaskBase(SQLModel):
     status: TaskStatus = TaskStatus.todo
 
 
-class Task(TaskBase, Record, table=True):
+class Task(TaskBase, TableBase, table=True):
     __table_args__ = (enum_check("status", TaskStatus), sa.Index(None, "status", "id"))
 
     status: TaskStatus = Field(
@@ -49,7 +49,7 @@ class TaskUpdate(SQLModel):
     status: TaskStatus = Field(default_factory=lambda: None)
 
 
-class TaskPublic(TaskBase, RecordPublic):
+class TaskPublic(TaskBase, TableBasePublic):
     pass
 
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 from sqlalchemy import bindparam, insert, select
 from sqlmodel import col, delete, update
 
-from app.database import MAX_ID, table_of
-from app.dependencies import DatabaseDep
-from app.errors import NOT_FOUND, UNAVAILABLE, UNREADABLE, found
-from app.pagination import LastIdDep, LimitQuery, encode_cursor
+from app.core.db.base import MAX_ID, table_of
+from app.core.db.pagination import LastIdDep, LimitQuery, encode_cursor
+from app.core.db.session import PoolDep
+from app.core.web.errors import BAD_BODY, NOT_FOUND, UNAVAILABLE, or_404
 from app.tasks.models import Task, TaskCreate, TaskPage, TaskPublic, TaskStatus, TaskUpdate
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], responses=UNAVAILABLE)
@@ -28,22 +28,18 @@ INSERT = insert(TABLE).returning(TABLE)
 TaskId = Annotated[int, Path(ge=1, le=MAX_ID, description="The task's id.", examples=[1])]
 
 
-@router.post(
-    "", status_code=status.HTTP_201_CREATED, response_model=TaskPublic, responses=UNREADABLE
-)
-async def create_task(
-    body: TaskCreate, database: DatabaseDep, request: Request, response: Response
-) -> Any:
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=TaskPublic, responses=BAD_BODY)
+async def create_task(body: TaskCreate, pool: PoolDep, request: Request, response: Response) -> Any:
     """Create a task. The header `Location` says where it is."""
     task = Task.model_validate(body)
-    row = found(await database.first(INSERT, **task.model_dump(exclude={"id"})))
+    row = or_404(await pool.first(INSERT, **task.model_dump(exclude={"id"})))
     response.headers["Location"] = request.url_for("get_task", task_id=row.id).path
     return row
 
 
 @router.get("", response_model=TaskPage)
 async def list_tasks(
-    database: DatabaseDep,
+    pool: PoolDep,
     last_id: LastIdDep,
     limit: LimitQuery = 20,
     status: Annotated[TaskStatus | None, Query(description="Only tasks in this status.")] = None,
@@ -51,7 +47,7 @@ async def list_tasks(
     """List tasks, newest first. Pages stay right while tasks are added."""
     query = SELECT_PAGE if status is None else SELECT_PAGE.where(TABLE.c.status == status)
     # One more than asked for: is there a next page?
-    rows = await database.all(query, last_id=last_id, limit=limit + 1)
+    rows = await pool.all(query, last_id=last_id, limit=limit + 1)
     items = rows[:limit]
     return {
         "items": items,
@@ -60,24 +56,24 @@ async def list_tasks(
 
 
 @router.get("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND)
-async def get_task(task_id: TaskId, database: DatabaseDep) -> Any:
+async def get_task(task_id: TaskId, pool: PoolDep) -> Any:
     """Get one task."""
-    return found(await database.first(SELECT_ONE, task_id=task_id))
+    return or_404(await pool.first(SELECT_ONE, task_id=task_id))
 
 
-@router.patch("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND | UNREADABLE)
-async def update_task(task_id: TaskId, body: TaskUpdate, database: DatabaseDep) -> Any:
+@router.patch("/{task_id}", response_model=TaskPublic, responses=NOT_FOUND | BAD_BODY)
+async def update_task(task_id: TaskId, body: TaskUpdate, pool: PoolDep) -> Any:
     """Change the fields that are given."""
     changes = body.model_dump(exclude_unset=True)
     if not changes:
-        return await get_task(task_id, database)
+        return await get_task(task_id, pool)
     # One statement, so that a task deleted at the same moment is a 404 and not a fault.
     statement = update(Task).where(col(Task.id) == task_id).values(**changes)
-    return found(await database.first(statement.returning(TABLE)))
+    return or_404(await pool.first(statement.returning(TABLE)))
 
 
 @router.delete("/{task_id}", status_code=status.HTTP_204_NO_CONTENT, responses=NOT_FOUND)
-async def delete_task(task_id: TaskId, database: DatabaseDep) -> None:
+async def delete_task(task_id: TaskId, pool: PoolDep) -> None:
     """Delete a task."""
     statement = delete(Task).where(col(Task.id) == task_id)
-    found(await database.first(statement.returning(col(Task.id))))
+    or_404(await pool.first(statement.returning(col(Task.id))))

@@ -1,0 +1,61 @@
+"""What the core adds to an application: pool, features, errors, middleware, health, docs."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.core import features, health
+from app.core.db.engine import NoDatabaseError
+from app.core.db.pool import Pool
+from app.core.settings import CoreSettings
+from app.core.startup import stop
+from app.core.web.docs import add_docs
+from app.core.web.errors import add_error_handlers
+from app.core.web.middleware import add_middleware
+
+
+def operation_id(route: APIRoute) -> str:
+    """The function's name, so that generated clients keep theirs when a path changes."""
+    return route.name
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # What is loaded by now stays: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    yield
+    await app.state.pool.engine.dispose()
+
+
+def core_options(settings: CoreSettings) -> dict[str, Any]:
+    """Arguments of `FastAPI`."""
+    return {
+        "openapi_url": "/openapi.json" if settings.docs else None,
+        "docs_url": None,  # see web/docs.py
+        "redoc_url": None,
+        "lifespan": lifespan,
+        "generate_unique_id_function": operation_id,
+    }
+
+
+def add_core(app: FastAPI, settings: CoreSettings) -> None:
+    """Add the pool, the routers of all features, and the rest of the core.
+
+    Ends the process with one line where there is no database to connect to.
+    """
+    try:
+        app.state.pool = Pool(settings)
+    except NoDatabaseError as error:
+        stop(str(error))
+    add_error_handlers(app)
+    add_middleware(app, settings)
+    app.include_router(health.router)
+    for module in features.load("router"):
+        app.include_router(module.router)
+    if settings.docs:
+        add_docs(app)

@@ -1,0 +1,76 @@
+"""The base of every table, and helpers for its columns."""
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+# Without a name a constraint cannot be dropped later. This stands before any model is loaded.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# 64 bits, so that ids never run out; a column that refers to an id takes it as its sa_type.
+BigInt = sa.BigInteger
+MAX_ID = 2**63 - 1
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class TableBase(SQLModel):
+    """An id, and two times in UTC that the database can also fill in."""
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    created_at: datetime = Field(
+        default_factory=utc_now, sa_column_kwargs={"server_default": sa.func.now()}
+    )
+    updated_at: datetime = Field(
+        default_factory=utc_now,
+        sa_column_kwargs={"server_default": sa.func.now(), "onupdate": utc_now},
+    )
+
+
+class TableBasePublic(SQLModel):
+    """Response fields every table shares."""
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def enum_type(values: type[StrEnum]) -> sa.Enum:
+    """The column type of an enum: its values as text, which `enum_check` limits.
+
+    A native enum type outlives a downgrade and cannot lose a value.
+    """
+    return sa.Enum(
+        values,
+        native_enum=False,
+        create_constraint=False,
+        length=50,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def enum_check(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
+    """The CHECK that goes with `enum_type`, in the table's `__table_args__`.
+
+    Alembic compares checks by their names, so the name carries a digest of the values.
+    """
+    listed = ", ".join("'" + member.value.replace("'", "''") + "'" for member in values)
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_{digest}")
+
+
+def table_of(model: type[SQLModel]) -> sa.Table:
+    """The table of a model, for statements that give rows."""
+    table: sa.Table = sa.inspect(model).local_table
+    return table

@@ -1,0 +1,28 @@
+"""Keyset pages: a cursor is the last id seen, so that a page costs the same at any depth."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.core.db.base import MAX_ID
+
+LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
+
+# Hexadecimal, from 1 to MAX_ID: no text that has this form is a wrong cursor.
+CURSOR = r"^([1-9a-f][0-9a-f]{0,14}|[1-7][0-9a-f]{15})$"
+CursorQuery = Annotated[
+    str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")
+]
+
+
+def encode_cursor(last_id: int) -> str:
+    return f"{last_id:x}"
+
+
+# async, though it waits for nothing: FastAPI runs any other in a thread.
+async def get_last_id(cursor: CursorQuery = None) -> int:
+    """The greatest id that the page may hold."""
+    return MAX_ID if cursor is None else int(cursor, 16) - 1
+
+
+LastIdDep = Annotated[int, Depends(get_last_id)]

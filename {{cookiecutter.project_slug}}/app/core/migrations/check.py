@@ -1,0 +1,138 @@
+"""Is the Alembic environment complete? `python -m app.core.migrations.check`
+
+Reads its files (alembic_static.py), compares with what `alembic init` of the installed Alembic
+writes, then takes a scratch database up, down and up again.
+
+Exits with 0 when all is well, 1 with one line for each problem, 2 when there is no PostgreSQL for
+a scratch database.
+"""
+
+import ast
+import contextlib
+import io
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from alembic import command
+from alembic.config import CommandLine, Config
+
+from app.core import ROOT
+from app.core.db.embedded import EmbeddedError
+from app.core.db.scratch import scratch_database
+from scripts.alembic_static import ENV_CALLS, called, read_ini, static_faults
+
+# What must work, in this order, on a database that did not exist before.
+COMMANDS = (
+    ("heads",),
+    ("upgrade", "head"),
+    ("check",),
+    ("current", "--check-heads"),
+    ("downgrade", "base"),
+    ("upgrade", "head"),
+    ("revision", "--autogenerate", "-m", "nothing has changed"),
+    ("upgrade", "head", "--sql"),
+)
+PLACEHOLDER = re.compile(r"\$\{\W*(?:repr\()?(\w+)")
+
+
+def dynamic_faults(root: Path) -> list[str]:
+    """One line for each fault that Alembic itself shows."""
+    before = snapshot(root)
+    with tempfile.TemporaryDirectory() as folder, scratch_database() as url:
+        faults = comparison_faults(root, Path(folder, "stock")) + command_faults(root, url)
+    if snapshot(root) != before:
+        faults.append("alembic: the checks changed files: autogenerate found something to write")
+    return faults
+
+
+def comparison_faults(root: Path, stock: Path) -> list[str]:
+    """What `alembic init` writes and this project lacks."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.init(Config(stock / "alembic.ini", stdout=io.StringIO()), str(stock / "alembic"))
+    ours, theirs = read_ini(root), read_ini(stock)
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return [text for text in (ours, theirs) if isinstance(text, str)]
+    faults = []
+    for path in sorted((stock / "alembic").iterdir()):
+        here = root / "alembic" / path.name
+        if path.name not in ("README", "__pycache__") and not here.exists():
+            faults.append(f"alembic/{path.name}: `alembic init` makes it, here it is missing")
+    for section in theirs.sections():
+        keys = theirs[section].keys() - theirs.defaults().keys() - {"sqlalchemy.url"}
+        for key in sorted(keys):
+            if not ours.has_option(section, key):
+                faults.append(f"alembic.ini: [{section}] lacks {key}, which `alembic init` sets")
+    ours_mako, theirs_mako = (
+        set(PLACEHOLDER.findall((home / "alembic/script.py.mako").read_text("utf-8")))
+        for home in (root, stock)
+    )
+    faults += [
+        f"alembic/script.py.mako: `alembic init` uses {name}, it is missing"
+        for name in sorted(theirs_mako - ours_mako)
+    ]
+    ours_calls, theirs_calls = (
+        called(ast.parse((home / "alembic/env.py").read_text("utf-8"))) for home in (root, stock)
+    )
+    faults += [
+        f"alembic/env.py: `alembic init` calls context.{name}(), it is missing"
+        for name in sorted((theirs_calls & ENV_CALLS) - ours_calls)
+    ]
+    return faults
+
+
+def command_faults(root: Path, url: str) -> list[str]:
+    """What fails of the commands that every user of Alembic runs; the first only."""
+    for arguments in COMMANDS:
+        if fault := alembic_fault(root, "-x", f"url={url}", *arguments):
+            return [f"alembic {' '.join(arguments)}: {fault}"]
+    return []
+
+
+def alembic_fault(root: Path, *arguments: str) -> str | None:
+    """Run Alembic's command line in this process; what it says when it fails."""
+    output = io.StringIO()
+    line = CommandLine()
+    options = line.parser.parse_args(arguments)
+    config = Config(root / "alembic.ini", cmd_opts=options, stdout=output)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            line.run_cmd(config, options)
+        except SystemExit as error:
+            if error.code in (None, 0):
+                return None
+            said = [error.code] if isinstance(error.code, str) else output.getvalue().split("\n")
+            last = next((str(line) for line in reversed(said) if str(line).strip()), "failed")
+            return last.removeprefix("FAILED: ")
+        except Exception as error:  # whatever a revision or env.py raises is what we look for
+            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return None
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """The files of the Alembic environment."""
+    return {
+        path.as_posix(): path.read_bytes()
+        for path in [root / "alembic.ini", *sorted((root / "alembic").rglob("*"))]
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def main() -> int:
+    sys.dont_write_bytecode = True
+    faults = static_faults(ROOT)
+    try:
+        faults = faults or dynamic_faults(ROOT)
+    except EmbeddedError as error:
+        print(f"There is no PostgreSQL for a scratch database: {error}", file=sys.stderr)
+        return 2
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print("The Alembic environment is complete.")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
