@@ -62,7 +62,7 @@ site: $(SETUP)  ## Build the pages of the documentation into build/site
 	@cp -r README.md CONTRIBUTING.md CHANGELOG.md docs build/pages
 	@mkdir build/pages/benchmarks && cp benchmarks/*.md benchmarks/*.svg build/pages/benchmarks
 	@cp $(foreach page,migrations updating schema,'$(PROJECT)/docs/$(page).md') build/pages/project/docs
-	@find build/pages -name '*.md' -exec sed -i.old 's|$(PROJECT)/docs|project/docs|g' {} + && find build/pages -name '*.old' -delete
+	@find build/pages -name '*.md' -exec sed -i.old 's|$(PROJECT)/docs|project/docs|g; s|{{cookiecutter._site}}/\(docs/recipes/[a-z-]*\)/|../../\1.md|' {} + && find build/pages -name '*.old' -delete
 	@$(UV) run --quiet --group docs zensical build --strict --clean
 
 clean:  ## Delete what demo and site have made

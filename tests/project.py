@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -55,7 +56,7 @@ class Project:
 
     def __init__(self, origin: Path, folder: Path) -> None:
         """Copy `origin`, which is set up, to `folder`; use that one as it is if it exists."""
-        skip = shutil.ignore_patterns(".venv", "*.db*", "__pycache__", ".*_cache")
+        skip = shutil.ignore_patterns(".venv", ".postgres", "*.db*", "__pycache__", ".*_cache")
         self.root = folder
         if not folder.exists():
             shutil.copytree(origin, folder, ignore=skip)
@@ -138,6 +139,17 @@ def name_database(url: str, name: str) -> str:
     """The URL of another database of the same server."""
     place, _, options = url.partition("?")
     return f"{place.rsplit('/', 1)[0]}/{name}?{options}"
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read what a process logs, up to the first line that has the pattern."""
+    assert process.stderr
+    read = ""
+    for line in process.stderr:
+        read += line
+        if re.search(pattern, line):
+            return read
+    raise AssertionError(f"{pattern!r} is not in:\n{read}")
 
 
 def free_port() -> int:

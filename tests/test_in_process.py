@@ -4,29 +4,33 @@ import textwrap
 
 import pytest
 
+from tests.conftest import on_both_databases
 from tests.project import Databases, Project
 
 pytestmark = pytest.mark.slow
 
 PREPARE = """
 import logging
+import os
 import sqlalchemy as sa
 from alembic import command
-from app.database import current_heads
-from app.migrations import alembic_config
-from app.settings import load_settings
+from app.core.db.engine import database_url
+from app.core.db.revisions import current_heads
+from app.core.migrations.config import alembic_config
+from app.settings import Settings
 
-engine = sa.create_engine(load_settings().database)
+engine = sa.create_engine(database_url(Settings()))
 config = alembic_config()
 """
 
 
-def run_program(project: Project, url: str, program: str) -> str:
-    done = project.run("-c", PREPARE + textwrap.dedent(program), url=url)
+def run_program(project: Project, url: str, program: str, **variables: str) -> str:
+    done = project.run("-c", PREPARE + textwrap.dedent(program), url=url, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
 
+@on_both_databases
 def test_a_connection_of_the_callers_is_used_and_left_to_the_caller(
     project: Project, databases: Databases
 ) -> None:
@@ -44,7 +48,6 @@ def test_a_connection_of_the_callers_is_used_and_left_to_the_caller(
     assert "inside {'0001'}" in said
 
 
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_the_callers_transaction_can_be_rolled_back(project: Project, databases: Databases) -> None:
     # SQLite's driver commits before DDL unless told otherwise, whoever calls.
     said = run_program(
@@ -62,6 +65,7 @@ def test_the_callers_transaction_can_be_rolled_back(project: Project, databases:
     assert "after set()" in said
 
 
+@on_both_databases
 def test_without_a_connection_the_settings_say_where(
     project: Project, databases: Databases
 ) -> None:
@@ -80,6 +84,24 @@ def test_without_a_connection_the_settings_say_where(
     assert "inside {'0001'}" in said
 
 
+@on_both_databases
+def test_a_url_goes_before_the_settings(project: Project, databases: Databases) -> None:
+    other = databases.create()
+    said = run_program(
+        project,
+        databases.create(),
+        """
+        command.upgrade(alembic_config(os.environ["OTHER"]), "head")
+        with engine.connect() as connection:
+            print("in the settings' database:", current_heads(connection))
+        """,
+        OTHER=other,
+    )
+    assert "in the settings' database: set()" in said
+    assert databases.query(other, "SELECT version_num FROM alembic_version")[0][0] == "0001"
+
+
+@on_both_databases
 def test_the_logging_of_the_application_is_as_it_was(
     project: Project, databases: Databases
 ) -> None:

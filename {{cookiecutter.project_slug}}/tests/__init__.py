@@ -6,5 +6,5 @@ from app.core.settings import CoreSettings
 
 CoreSettings.model_config["env_file"] = None
 os.environ["DATABASE_URL"] = "postgresql://tests@127.0.0.1:1/none"
-os.environ.pop("MIGRATION_DATABASE_URL", None)
-os.environ.pop("ENVIRONMENT", None)
+for variable in ("MIGRATION_DATABASE_URL", "ENVIRONMENT"):
+    os.environ.pop(variable, None)

@@ -1,4 +1,4 @@
-"""Each test gets a PostgreSQL database of its own, migrated as in production."""
+"""Each test gets a database of its own, migrated as in production."""
 
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,5 @@
 """The revisions, taken up and down. A new revision needs no new test here."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
@@ -11,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from app.core import ROOT
 from app.core.db.settings import parse_url
 from app.core.migrations.config import alembic_config, script_directory, target_metadata
 from tests.core.fixtures import NewDatabase
@@ -38,14 +35,14 @@ def schema_of(engine: sa.Engine) -> Schema:
     return {
         table: {
             "columns": {
-                column["name"]: (str(column["type"]), column["nullable"], str(column["default"]))
+                column["name"]: (
+                    str(column["type"]),
+                    getattr(column["type"], "timezone", False),
+                    column["nullable"],
+                    str(column["default"]),
+                )
                 for column in inspector.get_columns(table)
             },
-            "timezones": [
-                column["name"]
-                for column in inspector.get_columns(table)
-                if getattr(column["type"], "timezone", False)
-            ],
             "primary key": inspector.get_pk_constraint(table),
             "foreign keys": named(inspector.get_foreign_keys(table)),
             "unique": named(inspector.get_unique_constraints(table)),
@@ -120,7 +117,11 @@ def test_the_revisions_build_what_create_all_builds(
     with new_database() as url:
         created = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
         target_metadata().create_all(created)
-        assert schema_of(engine) == schema_of(created)
+        built = schema_of(engine)
+        for table in target_metadata().tables.values():
+            for column in table.info.get("ignored_columns", ()):  # a later release drops it
+                built[table.name]["columns"].pop(column)
+        assert built == schema_of(created)
 
 
 def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
@@ -138,15 +139,3 @@ def test_rows_survive_the_way_up_and_down(engine: sa.Engine) -> None:
             was = [{k: row[k] for k in kept if row[k] is not None} for row in before[table]]
             now = [{k: row[k] for k in old} for old, row in zip(was, after[table], strict=True)]
             assert now == was, f"{table}: rows were lost above {revision}"
-
-
-def test_the_sql_can_be_read_without_a_server() -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "app.core.migrations.plan", "--all", "--sql"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for table in target_metadata().tables:
-        assert f"CREATE TABLE {table} " in result.stdout

@@ -7,14 +7,11 @@ import sys
 import sqlalchemy as sa
 from dotenv import dotenv_values
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
 
 from app.core import ROOT
-from app.core.db.engine import NoDatabaseError, database_url
+from app.core.db.doctor import check_database
 from app.core.db.revisions import current_heads
 from app.core.health import code_revisions, names
-from app.core.migrations.connection import create_migration_engine, migration_url
-from app.core.migrations.locks import describe, lock_holders
 from app.core.settings import CoreSettings
 from app.core.startup import errors_of
 from scripts.alembic_static import static_faults
@@ -41,59 +38,10 @@ def check_settings(report: Report) -> CoreSettings | None:
     return settings
 
 
-def check_database(report: Report, settings: CoreSettings) -> None:
-    try:
-        urls = {"DATABASE_URL": database_url(settings)}
-        if settings.migration_database_url is not None:
-            urls["MIGRATION_DATABASE_URL"] = migration_url(settings)
-    except NoDatabaseError as error:
-        report.problem(str(error))
-        return
-    for variable, url in urls.items():
-        engine = create_migration_engine(url)
-        try:
-            with engine.connect() as connection:
-                embedded = settings.database_url is None and variable == "DATABASE_URL"
-                report.well("the embedded PostgreSQL" if embedded else f"{variable} is reached")
-                check_lock(report, connection, url)
-                if variable == list(urls)[-1] and not static_faults(ROOT):
-                    check_revision(report, current_heads(connection))
-        except OperationalError as error:
-            report.problem(*unreachable(variable, url, str(error.orig)))
-        finally:
-            engine.dispose()
-
-
-def unreachable(variable: str, url: sa.URL, reason: str) -> tuple[str, ...]:
-    place = f"{url.host or 'the local socket'}:{url.port or 5432}"
-    if "password" in reason:
-        return (
-            f"The database at {place} refuses the password of {url.username}",
-            f"correct it in {variable}, in .env",
-        )
-    if "does not exist" in reason and f'"{url.database}"' in reason:
-        options = {"--host": url.host, "--port": url.port, "--username": url.username}
-        given = " ".join(f"{name}={value}" for name, value in options.items() if value)
-        return f"There is no database {url.database} at {place}", f"createdb {given} {url.database}"
-    said = " ".join(reason.split()) or "no answer"
-    return (
-        f"The database at {place} cannot be reached: {said[:200]}",
-        f"start it, or name another in {variable}, in .env",
-        "without DATABASE_URL, development has a PostgreSQL of its own",
-    )
-
-
-def check_lock(report: Report, connection: sa.Connection, url: sa.URL) -> None:
-    for row in lock_holders(connection, "advisory"):
-        login = url.set(drivername="postgresql", password=None).render_as_string()
-        report.problem(
-            f"A migration holds the lock: {describe(row)}",
-            "wait for it to end; if it never does:",
-            f'psql "{login}" -c "SELECT pg_terminate_backend({row.pid})"',
-        )
-
-
-def check_revision(report: Report, current: set[str]) -> None:
+def check_revision(report: Report, connection: sa.Connection) -> None:
+    if static_faults(ROOT):
+        return  # the revisions cannot be read; the first part has said so
+    current = current_heads(connection)
     known, heads = code_revisions()
     if not current <= known:
         report.problem(
@@ -123,7 +71,7 @@ def main() -> int:
     report = Report()
     settings = check_settings(report)
     if settings is not None:
-        check_database(report, settings)
+        check_database(report, settings, check_revision)
     check_picture(report)
     return min(report.problems, 1)
 

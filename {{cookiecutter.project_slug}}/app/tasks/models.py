@@ -16,7 +16,7 @@ class TaskStatus(StrEnum):
     done = "done"
 
 
-# Not blank, and without NUL, which PostgreSQL cannot store.
+# Not blank, and without NUL.
 Title = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")
 ]

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 from sqlalchemy import bindparam, insert, select
 from sqlmodel import col, delete, update
 
-from app.core.db.base import MAX_ID, table_of
+from app.core.db.base import table_of
+from app.core.db.ids import MAX_ID
 from app.core.db.pagination import LastIdDep, LimitQuery, encode_cursor
 from app.core.db.session import PoolDep
 from app.core.web.errors import BAD_BODY, NOT_FOUND, UNAVAILABLE, or_404

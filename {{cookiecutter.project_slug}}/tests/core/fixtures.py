@@ -21,6 +21,7 @@ from app.core.db.scratch import create_database, drop_database
 from app.core.db.settings import parse_url
 from app.core.migrations.config import alembic_config
 
+UNREACHABLE_URL = "postgresql://nobody:secret@127.0.0.1:1/none"
 NewDatabase = Callable[..., AbstractContextManager[str]]
 
 # Nothing here has to outlive a crash; otherwise each new database waits for the disk.
@@ -75,9 +76,7 @@ def new_database(postgresql: str) -> NewDatabase:
 @pytest.fixture(scope="session")
 def migrated_once(new_database: NewDatabase) -> Iterator[str]:
     with new_database() as url:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DATABASE_URL", url)
-            command.upgrade(alembic_config(), "head")
+        command.upgrade(alembic_config(url), "head")
         yield url
 
 

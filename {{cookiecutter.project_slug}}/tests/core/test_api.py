@@ -5,6 +5,7 @@ from httpx import ASGITransport, AsyncClient
 
 from app.main import app, create_app
 from app.settings import Settings
+from tests.core.fixtures import UNREACHABLE_URL
 
 
 def operations() -> list[tuple[str, dict[str, dict[str, str]]]]:
@@ -43,7 +44,7 @@ async def test_the_root_leads_to_the_docs(client: AsyncClient) -> None:
 
 @pytest.mark.anyio
 async def test_without_a_database_the_answer_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    monkeypatch.setenv("DATABASE_URL", UNREACHABLE_URL)
     transport = ASGITransport(create_app(Settings()), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
         response = await client.get("/tasks")

@@ -6,6 +6,7 @@ from app.core.db.settings import parse_url
 from app.core.migrations.config import script_directory
 from app.main import create_app
 from app.settings import Settings
+from tests.core.fixtures import UNREACHABLE_URL
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +63,7 @@ async def test_ready_still_when_a_newer_release_migrates_on(
 
 
 async def test_not_ready_when_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:secret@127.0.0.1:1/none")
+    monkeypatch.setenv("DATABASE_URL", UNREACHABLE_URL)
     status, body = await get_ready()
     assert (status, body["database_revision"], body["code_revision"]) == (503, None, HEAD)
     assert body["detail"] == "The database cannot be reached."

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +14,6 @@ from sqlmodel import col, select
 from app.core.db.base import table_of
 from app.core.db.pool import Pool, QueueFullError
 from app.core.db.session import SessionDep
-from app.core.db.settings import parse_url
 from app.main import create_app
 from app.settings import Settings
 from app.tasks.models import Task
@@ -110,44 +109,6 @@ async def test_a_cancelled_wait_frees_its_place_in_the_queue(pool: Pool) -> None
             task.cancel()
     results = await asyncio.gather(*(pool.first(COUNT) for _ in range(50)))
     assert len(results) == 50
-
-
-@pytest.fixture
-def disconnect(database_url: str) -> Callable[[], None]:
-    """End all connections of the database but our own, as a restart of the server does."""
-
-    def disconnect() -> None:
-        engine = sa.create_engine(parse_url(database_url), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        engine.dispose()
-
-    return disconnect
-
-
-async def test_a_query_on_a_lost_connection_is_asked_again(
-    client: AsyncClient, disconnect: Callable[[], None]
-) -> None:
-    await asyncio.gather(*(client.get("/tasks") for _ in range(20)))
-    disconnect()
-    responses = await asyncio.gather(*(client.get("/tasks") for _ in range(20)))
-    assert {response.status_code for response in responses} == {200}
-
-
-async def test_a_change_on_a_lost_connection_is_refused_and_the_next_one_is_made(
-    client: AsyncClient, disconnect: Callable[[], None]
-) -> None:
-    body = {"title": "x"}
-    assert (await client.post("/tasks", json=body)).status_code == 201
-    disconnect()
-    refused = await client.post("/tasks", json=body)
-    assert refused.status_code == 503
-    assert refused.json() == {"detail": "The database cannot be reached."}
-    assert (await client.post("/tasks", json=body)).status_code == 201
-    assert len((await client.get("/tasks")).json()["items"]) == 2
 
 
 async def test_the_size_of_the_pool_is_never_exceeded(

@@ -7,6 +7,8 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from app.core.db.ids import IdType
+
 # Without a name a constraint cannot be dropped later. This stands before any model is loaded.
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -16,10 +18,6 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-# 64 bits, so that ids never run out; a column that refers to an id takes it as its sa_type.
-BigInt = sa.BigInteger
-MAX_ID = 2**63 - 1
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -28,7 +26,7 @@ def utc_now() -> datetime:
 class TableBase(SQLModel):
     """An id, and two times in UTC that the database can also fill in."""
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=BigInt)
+    id: int | None = Field(default=None, primary_key=True, sa_type=IdType)
     created_at: datetime = Field(
         default_factory=utc_now, sa_column_kwargs={"server_default": sa.func.now()}
     )

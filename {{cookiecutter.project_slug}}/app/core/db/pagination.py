@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from app.core.db.base import MAX_ID
+from app.core.db.ids import MAX_ID
 
 LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 

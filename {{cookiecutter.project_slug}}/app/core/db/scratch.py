@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from app.core.db import embedded
+from app.core.db.engine import NoDatabaseError
 from app.core.db.settings import parse_url
 
 
 @contextmanager
 def scratch_database() -> Iterator[str]:
-    """The URL of an empty database, which is dropped at the end. Raises EmbeddedError."""
+    """The URL of an empty database, which is dropped at the end. Raises NoDatabaseError."""
     server = scratch_server()
     url = create_database(server, f"scratch_{uuid.uuid4().hex[:12]}")
     try:
@@ -24,7 +25,12 @@ def scratch_database() -> Iterator[str]:
 
 def scratch_server() -> str:
     """The server of TEST_DATABASE_URL, or the embedded one; never that of DATABASE_URL."""
-    return os.environ.get("TEST_DATABASE_URL") or embedded.start()
+    try:
+        return os.environ.get("TEST_DATABASE_URL") or embedded.start()
+    except embedded.EmbeddedError as error:
+        raise NoDatabaseError(
+            f"There is no PostgreSQL for a scratch database: {error}. Set TEST_DATABASE_URL"
+        ) from error
 
 
 def create_database(server: str, name: str, options: str = "") -> str:

@@ -11,6 +11,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlmodel import SQLModel
 
 from app.core.migrations.errors import VERSIONS
 
@@ -43,11 +44,20 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
 def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
 ) -> bool:
-    """Never drop a table that no revision made: it belongs to an extension, or to somebody else."""
-    if kind == "table" and reflected and compare_to is None and name not in tables_of_revisions():
+    """Leave alone tables that no revision made, and columns that a later release drops."""
+    if not reflected or compare_to is not None:
+        return True
+    if kind == "table" and name not in tables_of_revisions():
+        # It belongs to an extension, or to somebody else.
         log.warning("Table %s is in no model and in no revision: left alone", name)
         return False
-    return True
+    return kind != "column" or name not in ignored_columns(item.table)
+
+
+def ignored_columns(table: sa.Table) -> Iterable[str]:
+    """Columns that the model says are still in the database: `info={"ignored_columns": [...]}`."""
+    model = SQLModel.metadata.tables.get(table.key)
+    return () if model is None else model.info.get("ignored_columns", ())
 
 
 def tables_of_revisions() -> set[str]:

@@ -40,9 +40,8 @@ def backfill(
     With `into`, the expressions give new rows of that other table instead, and `where` is true
     for the rows of `table` that have none there yet.
 
-    On PostgreSQL each batch is a transaction of its own, which reads `batch` rows. One that
-    waits too long for a lock is tried again, MIGRATION_LOCK_RETRIES times. On SQLite all batches
-    are in the one transaction of the run. SIGINT and SIGTERM stop it after a batch.
+    Each batch is a transaction of its own, which reads `batch` rows. One that waits too long for
+    a lock is tried again, MIGRATION_LOCK_RETRIES times. SIGINT and SIGTERM stop it after a batch.
 
     `pause_seconds` is the rest after each batch, `progress_seconds` the least time between two
     lines of progress, in the log `alembic.backfill`.

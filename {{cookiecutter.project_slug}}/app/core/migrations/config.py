@@ -17,9 +17,9 @@ from app.core.settings import CoreSettings
 from app.core.web import logging
 
 
-def alembic_config() -> Config:
-    """The project's alembic.ini, wherever the process was started."""
-    return Config(ROOT / "alembic.ini")
+def alembic_config(url: str | None = None) -> Config:
+    """The project's alembic.ini, wherever the process was started; for the database of `url`."""
+    return Config(ROOT / "alembic.ini", attributes={"url": url})
 
 
 def script_directory() -> ScriptDirectory:

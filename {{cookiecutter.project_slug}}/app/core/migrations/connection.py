@@ -15,6 +15,7 @@ from app.core.db.settings import DatabaseSettings, parse_url
 log = logging.getLogger("alembic.run")
 
 DIALECT = "postgresql"
+WRITES_OFFLINE_SQL = True
 
 
 def migration_url(settings: DatabaseSettings) -> URL:
@@ -24,7 +25,7 @@ def migration_url(settings: DatabaseSettings) -> URL:
     return database_url(settings)
 
 
-def create_migration_engine(url: URL) -> Engine:
+def create_migration_engine(url: URL, _: DatabaseSettings) -> Engine:
     # A pooler between us and PostgreSQL cannot keep prepared statements.
     arguments: dict[str, Any] = {"connect_timeout": 10, "prepare_threshold": None}
     if "application_name" not in url.query:

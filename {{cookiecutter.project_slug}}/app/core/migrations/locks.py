@@ -119,5 +119,5 @@ WHERE l.granted AND l.locktype = :kind AND l.pid <> pg_backend_pid()
       WHEN 'advisory' THEN (l.classid::bigint << 32) + l.objid::bigint = :key
       ELSE c.relkind IN ('r', 'p') AND :statement ~ ('\m' || c.relname || '\M')
       END
-GROUP BY 1, 2, 3, 4
+GROUP BY 1, 2, 3, 4, 5
 """

@@ -1,8 +1,7 @@
-"""Operations for revisions that do not block a busy PostgreSQL.
+"""Operations for revisions that do not block a busy database.
 
-Each commits as it goes, which SQLite needs not: there they do the plain thing in the transaction
-of the run. So does PostgreSQL when Alembic was handed a connection with an open transaction.
-A revision that was interrupted in one of them can be run again.
+Each commits as it goes. Where Alembic was handed a connection with an open transaction, they do
+the plain thing in that one. A revision that was interrupted in one of them can be run again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ def committing() -> Iterator[bool]:
     too, and done a second time when the revision is run again.
     """
     context = op.get_context()
-    if context.dialect.name != "postgresql" or context._in_external_transaction:
+    if context._in_external_transaction:
         yield False
         return
     written = sa.select(sa.func.pg_current_xact_id_if_assigned())
@@ -79,8 +78,7 @@ def add_check(table: str, name: str, condition: str) -> None:
         if possible:
             check_all_rows(table, name, condition)
         else:
-            with op.batch_alter_table(table) as batch:
-                batch.create_check_constraint(op.f(name), condition)
+            op.create_check_constraint(op.f(name), table, condition)
 
 
 def add_foreign_key(
@@ -93,8 +91,7 @@ def add_foreign_key(
     parent, _, key = refers_to.partition(".")
     with committing() as possible:
         if not possible:
-            with op.batch_alter_table(table) as batch:
-                batch.create_foreign_key(op.f(name), parent, [column], [key], ondelete=ondelete)
+            op.create_foreign_key(op.f(name), table, parent, [column], [key], ondelete=ondelete)
             return
         drop_constraint(table, name)
         op.create_foreign_key(
@@ -109,8 +106,7 @@ def set_not_null(table: str, column: str) -> None:
     with committing() as possible:
         if possible:
             check_all_rows(table, name, f"{quoted(column)} IS NOT NULL")
-    with op.batch_alter_table(table) as batch:
-        batch.alter_column(column, nullable=False)
+    op.alter_column(table, column, nullable=False)
     if possible:
         drop_constraint(table, name)
 

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -92,7 +91,6 @@ def pending(start: str | None) -> list[Script]:
 
 def sql_of(script: Script) -> str:
     """The SQL that PostgreSQL is given for one revision; no server is asked."""
-    os.environ["MIGRATION_DATABASE_URL"] = "postgresql:///plan"
     config = alembic_config()
     config.output_buffer = io.StringIO()
     command.upgrade(config, f"{script.down_revision or 'base'}:{script.revision}", sql=True)

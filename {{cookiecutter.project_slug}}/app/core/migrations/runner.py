@@ -20,7 +20,7 @@ def run(migrate: Callable[[Connection], None], settings: DatabaseSettings) -> No
 
     Raises CommandError, which Alembic's command line prints as one line.
     """
-    engine = create_migration_engine(find_url(settings))
+    engine = create_migration_engine(find_url(settings), settings)
     try:
         with connect(engine, settings) as connection:
             heads = current_heads(connection)
@@ -38,8 +38,10 @@ def run(migrate: Callable[[Connection], None], settings: DatabaseSettings) -> No
 
 
 def find_url(settings: DatabaseSettings) -> URL:
-    """Which database: `-x url=…`, else MIGRATION_DATABASE_URL, else DATABASE_URL."""
-    given = context.get_x_argument(as_dictionary=True).get("url")
+    """Which database: `-x url=…`, else what the settings say."""
+    given = context.config.attributes.get("url") or context.get_x_argument(as_dictionary=True).get(
+        "url"
+    )
     try:
         return parse_url(given) if given is not None else migration_url(settings)
     except ValueError as error:

@@ -1,0 +1,1 @@
+"""Migrations: how Alembic is configured and run."""
