@@ -36,12 +36,18 @@ ONLY_FOR = {
     "deploy/kubernetes/components/migration-job/kustomization.yaml": ("__kubernetes", "yes"),
     "deploy/kubernetes/overlays/production/kustomization.yaml": ("__kubernetes", "yes"),
     "docs/kubernetes.md": ("__kubernetes", "yes"),
-    "app/core/db/embedded.py": ("database", "postgresql"),
+    "app/core/db/embedded/__init__.py": ("database", "postgresql"),
+    "app/core/db/embedded/__main__.py": ("database", "postgresql"),
+    "app/core/db/embedded/cluster.py": ("database", "postgresql"),
+    "app/core/db/embedded/file_lock.py": ("database", "postgresql"),
+    "app/core/db/embedded/keeper.py": ("database", "postgresql"),
+    "app/core/db/embedded/programs.py": ("database", "postgresql"),
     "app/core/db/psql.py": ("database", "postgresql"),
     "app/core/migrations/backfill.py": ("database", "postgresql"),
     "app/core/migrations/operations.py": ("database", "postgresql"),
     "app/core/migrations/plan.py": ("database", "postgresql"),
     "tests/core/test_connection_loss.py": ("database", "postgresql"),
+    "tests/core/test_sqlite.py": ("database", "sqlite"),
 }
 # Files of a SQLite project that stand in for those of the same name.
 SQLITE = "_sqlite"
@@ -133,10 +139,17 @@ def check_migrations(root: Path) -> None:
     # A crash of the check ends with 1 too, and says nothing about the project.
     crashed = any(line.startswith("Traceback ") for line in lines)
     if done.returncode == 1 and lines and not crashed:
+        stop_server(root)
         raise RenderError(*lines)
     if done.returncode != 0:
         reason = lines[-1] if lines else f"the check ended with {done.returncode}"
         raise LeftOutError(reason, "check-alembic")
+
+
+def stop_server(root: Path) -> None:
+    """Cookiecutter deletes what is wrong, and cannot do it while a server writes there."""
+    if (root / ".postgres").exists():
+        run_uv(root, "run", "--no-sync", "python", "-m", "app.core.db.embedded", "reset", "--yes")
 
 
 @contextmanager
@@ -209,7 +222,8 @@ def finish(root: Path, answers: dict[str, Any]) -> None:
     except LeftOutError as error:
         reason, *details = str(error).splitlines() or [type(error).__name__]
         later = [command for target in error.targets for command in commands_for(target)]
-        print(f"Skipped setup ({reason}). Run: {', then '.join(later)}", *details, sep="\n  ", flush=True)
+        line = f"Skipped {error.targets[0]} ({reason}). Run: {', then '.join(later)}"
+        print(line, *details, sep="\n  ", flush=True)
     print(f"\nNext ({ADDRESS}):", *next_commands(root), sep="\n  ", flush=True)
 
 

@@ -12,7 +12,6 @@ import unicodedata
 from collections import namedtuple
 from typing import Any
 
-
 # A raw string is safe here: inside JSON, three double quotes never follow each other.
 CONTEXT = r"""{{ cookiecutter | tojson }}"""
 # Cookiecutter renders answers from the command line or a configuration file as Jinja before it

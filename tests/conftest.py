@@ -12,7 +12,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from cookiecutter.main import cookiecutter
-from pytest_cookies.plugin import Cookies
 
 from tests.project import Databases, Project
 
@@ -62,15 +61,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def render(cookies_session: Cookies) -> Callable[..., Path]:
+def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Render the template with these answers and the defaults, without setting up."""
 
     def render(**answers: object) -> Path:
-        result = cookies_session.bake({"setup": False, **answers}, template=str(TEMPLATE))
-        if result.exception is not None:
-            raise result.exception
-        assert result.project_path is not None
-        return Path(result.project_path)
+        return Path(
+            cookiecutter(
+                str(TEMPLATE),
+                no_input=True,
+                extra_context={"setup": False, **answers},
+                output_dir=str(tmp_path_factory.mktemp("render")),
+            )
+        )
 
     return render
 

@@ -1,9 +1,9 @@
-"""Run the commands of a Markdown page in order, and compare what they say with what it shows.
+"""Runs the commands of a Markdown page in order, and compares their output with the page.
 
-A fence of `sh` is run. One of `text` right after it is what it prints, in which `…` stands for
-anything. One of `diff` is applied, and one with `title="a/file"` is written to that file. A comment
-before a fence says what a reader sees by himself: `<!-- serves -->`, it goes on until a fence that
-`<!-- stops -->` it, or `<!-- fails -->`.
+A fence of `sh` is run. A fence of `text` right after it shows its output, in which `…` stands for
+anything. A fence of `diff` is applied, and one with `title="a/file"` is written to that file. A
+comment before a fence says more: `<!-- serves -->`, its last command is a server, which runs until
+the next server or a fence with `<!-- stops -->`; `<!-- fails -->`, the command has to fail.
 """
 
 import os
@@ -37,7 +37,7 @@ class Step:
 
 
 def steps_of(page: Path) -> list[Step]:
-    """The fences of a page. Raises AssertionError for a remark that means nothing."""
+    """The fences of a page. Raises AssertionError for an unknown comment."""
     steps: list[Step] = []
     remark, after_command = "", False
     for token in MarkdownIt().parse(page.read_text("utf-8")):
@@ -57,7 +57,7 @@ def steps_of(page: Path) -> list[Step]:
 
 
 def matches(shown: str, said: str) -> bool:
-    """Is this what was said? `…` stands for anything, alone on a line for any lines."""
+    """Does the output match? `…` stands for anything, alone on a line for any lines."""
     pattern = ""
     for line in shown.rstrip().splitlines():
         if line.strip() == ANYTHING:
@@ -68,7 +68,7 @@ def matches(shown: str, said: str) -> bool:
 
 
 def newcomer(page: Path, folder: Path) -> "Reader":
-    """A reader with a home, ports and containers of his own; `folder` is empty."""
+    """A reader with a home, a port and containers of their own; `folder` is empty."""
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir()
@@ -93,11 +93,11 @@ def newcomer(page: Path, folder: Path) -> "Reader":
 
 
 class Reader:
-    """Somebody who does what a page says, in a folder, with nothing but a shell."""
+    """A person who follows a page in a folder, with nothing but a shell."""
 
     def __init__(self, page: Path, folder: Path, env: dict[str, str], port: int) -> None:
         self.page, self.folder, self.env, self.port = page, folder, env, port
-        self.instead: dict[str, str] = {}  # what of a command is put otherwise
+        self.instead: dict[str, str] = {}  # parts of commands that the test replaces
         self.server: subprocess.Popen[bytes] | None = None
         self.transcript = ""
 
@@ -127,7 +127,7 @@ class Reader:
         return command
 
     def run(self, command: str, fails: bool, place: str) -> str:
-        """Run it, and stay in the folder in which it ends; returns all it says."""
+        """Run it, and stay in the folder in which it ends; returns its output."""
         script = f"set -e\n{self.put(command)}\npwd > '{self.folder_file}'\n"
         done = subprocess.run(
             ["bash", "-c", script],
@@ -159,7 +159,7 @@ class Reader:
         assert done.returncode == 0, f"{place}: {done.stderr}"
 
     def serve(self, command: str) -> None:
-        """Run all but its last line, start that, and wait until it is ready."""
+        """Run all lines but the last, start that one, and wait until the service is ready."""
         self.stop()
         before, _, command = command.rstrip().rpartition("\n")
         if before:
@@ -190,10 +190,10 @@ class Reader:
             return False
 
     def leave(self) -> None:
-        """End what was started."""
+        """Stop the server and the containers."""
         self.stop()
         if (self.folder / "compose.yaml").exists():
-            command = ["make", "down", "volumes=yes"]
+            command = ["make", "compose-down", "volumes=yes"]
             subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True)
 
     def stop(self) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import on_both_databases
+from tests.project import Databases, users_environment
+
 PROJECT = "{{cookiecutter.project_slug}}"
 REVISION = "alembic/versions/0001_add_task_table.py"
 
@@ -46,7 +49,7 @@ STATIC_FAULTS = [
 DYNAMIC_FAULTS = [
     (REVISION, "length=200", "length=100", "alembic check: New upgrade operations detected"),
     (REVISION, 'op.drop_table("task")', "pass", "alembic upgrade head: "),
-    ("alembic/env.py", "from app import logs, migrations", "import nothing", "ModuleNotFoundError"),
+    ("alembic/env.py", "from app.settings import", "import nothing, ", "ModuleNotFoundError"),
     ("alembic.ini", "prepend_sys_path = %(here)s", "", "[alembic] lacks prepend_sys_path"),
 ]
 
@@ -58,12 +61,12 @@ def break_file(project: Path, fault: tuple[str, str, str, str]) -> None:
     (project / name).write_text(text.replace(old, new), "utf-8")
 
 
-def render_broken(template: Path, fault: tuple[str, str, str, str], setup: str) -> str:
+def render_broken(template: Path, fault: tuple[str, str, str, str], *answers: str) -> str:
     """Break the template, render it; returns what is said, after a look at what is left."""
     break_file(template / PROJECT, fault)
     folder = template.parent / "rendered"
     folder.mkdir()
-    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", f"setup={setup}"]
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *answers]
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(
         [*command, "--output-dir", str(folder)], env=env, capture_output=True, text=True
@@ -90,7 +93,7 @@ def test_a_fault_in_the_files_is_found(
 
 def test_a_fault_in_the_files_fails_the_render(template_copy: Path) -> None:
     fault = STATIC_FAULTS[-1]
-    said = render_broken(template_copy, fault, setup="no")
+    said = render_broken(template_copy, fault, "setup=no")
     assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
 
 
@@ -99,18 +102,26 @@ def test_a_fault_in_the_files_fails_the_render(template_copy: Path) -> None:
 def test_a_fault_that_shows_when_alembic_runs_fails_the_render(
     template_copy: Path, fault: tuple[str, str, str, str]
 ) -> None:
-    said = render_broken(template_copy, fault, setup="yes")
+    said = render_broken(template_copy, fault)
     assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
 
 
 @pytest.mark.slow
+def test_a_fault_in_the_revision_of_a_sqlite_project_fails_its_render(template_copy: Path) -> None:
+    name, *fault = DYNAMIC_FAULTS[0]
+    said = render_broken(template_copy, (f"_sqlite/{name}", *fault), "database=sqlite")
+    assert any(fault[2] in line for line in said.splitlines() if line.startswith("  ")), said
+
+
+@pytest.mark.slow
+@on_both_databases
 def test_the_checks_change_nothing_and_touch_no_database(
-    set_up: Callable[..., Path], tmp_path: Path
+    set_up: Callable[..., Path], databases: Databases, dialect: str
 ) -> None:
-    project = set_up()
+    project = set_up(database=dialect)
 
     def tree() -> dict[str, bytes]:
-        skip = re.compile(r"__pycache__|\.venv|\.pytest_cache|_cache")
+        skip = re.compile(r"__pycache__|\.venv|\.postgres|_cache")
         return {
             str(path): path.read_bytes()
             for path in project.rglob("*")
@@ -118,14 +129,15 @@ def test_the_checks_change_nothing_and_touch_no_database(
         }
 
     before = tree()
-    env = os.environ | {
-        "DATABASE_URL": f"sqlite:///{tmp_path}/mine.db",
-        "MIGRATION_DATABASE_URL": f"sqlite:///{tmp_path}/mine.db",
-    }
-    env.pop("VIRTUAL_ENV", None)
+    mine = databases.create()
+    env = users_environment() | {"DATABASE_URL": mine, "MIGRATION_DATABASE_URL": mine}
     done = subprocess.run(
         ["make", "check-alembic"], cwd=project, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert tree() == before
-    assert list(tmp_path.iterdir()) == []
+    if dialect == "postgresql":
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        assert databases.query(mine, tables) == []
+    else:
+        assert list(databases.folder.iterdir()) == []

@@ -27,6 +27,7 @@ from markdown_it.token import Token
 
 from tests.conftest import TEMPLATE
 from tests.project import Project
+from tests.test_rendering import every_database
 
 hook = SimpleNamespace(**runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py")))
 
@@ -199,8 +200,23 @@ def test_every_fault_is_told_at_once(refuse: Callable[..., str]) -> None:
     assert "pre_gen_project.py" not in message, "our own code must not show a traceback"
 
 
+@pytest.mark.parametrize("answer", ["yes", "Y", "true", "1", "on"])
+def test_kubernetes_with_sqlite_is_refused_with_the_reason(answer: str) -> None:
+    (fault,) = faults_of(database="sqlite", kubernetes=answer, __kubernetes="yes")
+    assert (fault.question, fault.answer, fault.suggestion) == ("kubernetes", answer, "no")
+    (reason,) = fault.reasons
+    assert "needs database=postgresql" in reason
+
+
+def test_kubernetes_with_sqlite_leaves_nothing(refuse: Callable[..., str]) -> None:
+    message = refuse(database="sqlite", kubernetes="yes", setup="no")
+    assert "Nothing was rendered: one answer has to change." in message
+    assert re.search(r"^  kubernetes: .*\n    needs database=postgresql: ", message, re.MULTILINE)
+    assert "\n    try: no\n" in message
+
+
 def test_an_answer_typed_at_a_prompt_is_judged_as_it_was_typed(tmp_path: Path) -> None:
-    typed = ["A {{7*7}} {% b {# c", "../../x", "", "", "", "", "", "", "", "no"]
+    typed = ["A {{7*7}} {% b {# c", "../../x", *[""] * 8, "no"]
     done = subprocess.run(
         [sys.executable, "-m", "cookiecutter", str(TEMPLATE)],
         cwd=tmp_path,
@@ -256,14 +272,14 @@ def test_an_answer_that_is_no_text_is_refused(
 @pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
 @pytest.mark.parametrize("answer", ["maybe", "", "si"])
 def test_what_is_neither_yes_nor_no_is_refused(question: str, answer: str) -> None:
-    (fault,) = faults_of_boolean(question, answer)
+    (fault,) = faults_of(**{question: answer})
     assert (fault.question, fault.reasons) == (question, ["is neither yes nor no"])
 
 
 @pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
 @pytest.mark.parametrize("answer", [True, False, "yes", "No", " n ", "true", "0"])
 def test_what_cookiecutter_takes_for_yes_or_no_passes(question: str, answer: object) -> None:
-    assert faults_of_boolean(question, answer) == []
+    assert faults_of(**{question: answer}) == []
 
 
 def test_every_question_for_yes_or_no_is_judged() -> None:
@@ -272,12 +288,13 @@ def test_every_question_for_yes_or_no_is_judged() -> None:
     assert tuple(booleans) == hook.BOOLEAN_QUESTIONS
 
 
-def faults_of_boolean(question: str, answer: object) -> list[Any]:
-    """Judge an answer as Cookiecutter 2.6 gives it: as it stands on the command line."""
+def faults_of(**given: object) -> list[Any]:
+    """Judge answers as Cookiecutter 2.6 gives them: as they stand on the command line."""
     answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks"}
-    answers |= dict.fromkeys(hook.BOOLEAN_QUESTIONS, False) | {question: answer}
+    answers |= {"database": "postgresql", "__kubernetes": ""}
+    answers |= dict.fromkeys(hook.BOOLEAN_QUESTIONS, False)
     derived = {f"__{question}_escaped": text for question, text in hook.FALLBACKS.items()}
-    faults: list[Any] = hook.find_faults(answers | derived, {})
+    faults: list[Any] = hook.find_faults(answers | derived | given, {})
     return faults
 
 
@@ -308,8 +325,11 @@ def test_each_suggestion_is_an_answer_that_passes() -> None:
             assert hook.text_reasons(question, suggestion) == []
 
 
-def test_no_dependency_of_the_rendered_project_can_be_its_name(bake: Callable[..., Path]) -> None:
-    with (bake() / "pyproject.toml").open("rb") as file:
+@every_database
+def test_no_dependency_of_the_rendered_project_can_be_its_name(
+    bake: Callable[..., Path], database: str
+) -> None:
+    with (bake(database=database) / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
     groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
     names = {re.split(r"[^\w.-]", requirement)[0] for group in groups for requirement in group}
@@ -359,13 +379,18 @@ def from_toml(root: Path) -> Answers:
 
 
 def from_python(root: Path) -> Answers:
-    module = ast.parse((root / "app" / "settings.py").read_text("utf-8"))
-    constants = {
-        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
-        for node in module.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    module = ast.parse((root / "app" / "main.py").read_text("utf-8"))
+    (call,) = (
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "FastAPI"
+    )
+    texts = {
+        keyword.arg: keyword.value.value
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant)
     }
-    return {"project_name": constants["TITLE"], "description": constants["DESCRIPTION"]}
+    return {"project_name": texts["title"], "description": texts["description"]}
 
 
 def from_json(root: Path) -> Answers:
@@ -469,7 +494,7 @@ def test_an_odd_text_comes_through_exactly_in_openapi(
     for kind in ODD:
         folder, answers = bake_odd(bake, kind)
         project = Project(set_up(), folder)
-        done = project.run("-c", program)
+        done = project.run("-c", program, url="postgresql://nobody@127.0.0.1:1/none")
         assert done.returncode == 0, done.stderr
         info = json.loads(done.stdout)
         assert (info["title"], info["description"]) == (
@@ -479,10 +504,11 @@ def test_an_odd_text_comes_through_exactly_in_openapi(
 
 
 @pytest.mark.slow
+@every_database
 def test_every_package_that_a_project_installs_is_a_reserved_slug(
-    set_up: Callable[..., Path],
+    set_up: Callable[..., Path], database: str
 ) -> None:
-    lock = tomllib.loads((set_up() / "uv.lock").read_text("utf-8"))
+    lock = tomllib.loads((set_up(database=database) / "uv.lock").read_text("utf-8"))
     names = {package["name"] for package in lock["package"]} - {"task-service"}
     assert len(names) > 30
     assert names <= hook.DEPENDENCIES

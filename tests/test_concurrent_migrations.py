@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.project import Databases, Project
+from tests.conftest import on_both_databases, on_sqlite
+from tests.project import Databases, Project, read_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,16 +24,25 @@ CONCURRENT_INDEX = """
 with op.get_context().autocommit_block():
     op.create_index("ix_task_title", "task", ["title"], postgresql_concurrently=True)
 """
-# Recreates the table on SQLite, where an interruption used to leave a half-made copy behind.
-REBUILD = """
+# It is in the middle of its work where it leaves the file `reached`.
+PAUSE = """
 import os, pathlib, time
-with op.batch_alter_table("task", recreate="auto") as batch:
-    batch.add_column(sa.Column("note", sa.String(50), nullable=True))
-    batch.alter_column("title", type_=sa.String(300))
 pathlib.Path("reached").touch()
 time.sleep(float(os.environ.get("PAUSE", "0")))
 op.execute("UPDATE task SET note = 'kept'")
 """
+REBUILD = {
+    "postgresql": """
+op.add_column("task", sa.Column("note", sa.String(50), nullable=True))
+op.alter_column("task", "title", type_=sa.String(300))
+""",
+    # Makes a new table and copies the rows.
+    "sqlite": """
+with op.batch_alter_table("task") as batch:
+    batch.add_column(sa.Column("note", sa.String(50), nullable=True))
+    batch.alter_column("title", type_=sa.String(300))
+""",
+}
 
 
 def add_steps(project: Project, count: int) -> list[int]:
@@ -61,6 +72,7 @@ def upgrade_at_once(project: Project, url: str) -> list[str]:
     return said
 
 
+@on_both_databases
 def test_each_revision_runs_once_when_many_processes_start_on_an_empty_database(
     project: Project, databases: Databases
 ) -> None:
@@ -71,7 +83,7 @@ def test_each_revision_runs_once_when_many_processes_start_on_an_empty_database(
     assert len(re.findall("Running upgrade", "".join(said))) == 1 + len(numbers)
 
 
-def test_the_same_with_an_index_that_is_built_concurrently(
+def test_each_revision_runs_once_with_an_index_that_is_built_concurrently(
     project: Project, databases: Databases
 ) -> None:
     add_steps(project, 1)
@@ -94,6 +106,7 @@ def held(databases: Databases, url: str) -> Iterator[None]:
         yield
 
 
+@on_both_databases
 def test_at_head_no_lock_is_waited_for(project: Project, databases: Databases) -> None:
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
@@ -102,6 +115,7 @@ def test_at_head_no_lock_is_waited_for(project: Project, databases: Databases) -
             project.alembic(*command, url=url, MIGRATION_LOCK_WAIT_SECONDS="0")
 
 
+@on_both_databases
 def test_a_lock_that_is_not_released_is_a_line_that_says_who_holds_it(
     project: Project, databases: Databases
 ) -> None:
@@ -131,30 +145,46 @@ def start_paused(project: Project, url: str) -> subprocess.Popen[str]:
     return process
 
 
+def await_waiting(process: subprocess.Popen[str], databases: Databases, url: str) -> None:
+    """Return when a migration waits for the one that has the lock."""
+    if databases.dialect == "postgresql":
+        read_until(process, "Another migration is running: waiting for it")
+        return
+    # Of SQLite's own waiting nothing is to be seen but a file that is open.
+    name = url.rpartition("/")[2]
+    while not any(file.path.endswith(name) for file in psutil.Process(process.pid).open_files()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(1)
+    assert process.poll() is None, process.communicate()
+
+
+@on_both_databases
 def test_a_waiter_finishes_the_work_of_a_killed_holder(
     project: Project, databases: Databases
 ) -> None:
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
     databases.query(url, "INSERT INTO task (title) VALUES ('one'), ('two')")
-    project.add_revision(2, REBUILD)
+    project.add_revision(2, REBUILD[databases.dialect] + PAUSE)
     holder = start_paused(project, url)
     waiter = project.start("-m", "alembic", "upgrade", "head", url=url)
-    time.sleep(3)
-    assert waiter.poll() is None, "it did not wait"
+    await_waiting(waiter, databases, url)
     holder.kill()
+    holder.communicate()
     out, err = waiter.communicate(timeout=60)
     assert waiter.returncode == 0, out + err
     rows = databases.query(url, "SELECT title, note FROM task ORDER BY title")
     assert [tuple(row) for row in rows] == [("one", "kept"), ("two", "kept")]
 
 
+@on_both_databases
 def test_killed_at_any_point_the_next_run_finishes(project: Project, databases: Databases) -> None:
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
     databases.query(url, "INSERT INTO task (title) VALUES ('one'), ('two')")
     numbers = add_steps(project, 12)
-    project.add_revision(14, REBUILD)
+    project.add_revision(14, REBUILD[databases.dialect] + PAUSE)
     chance = random.Random(14)
     for _ in range(6):
         process = project.start("-m", "alembic", "upgrade", "head", url=url, PAUSE="5")
@@ -179,24 +209,25 @@ def busy_table(project: Project, databases: Databases) -> Iterator[str]:
         yield url
 
 
+@on_both_databases
 def test_a_busy_table_is_a_line_with_the_revision_the_table_and_the_holder(
     project: Project, databases: Databases
 ) -> None:
+    settings = {"MIGRATION_LOCK_WAIT_SECONDS": "0.5"}
+    if databases.dialect == "postgresql":
+        settings |= {"MIGRATION_LOCK_TIMEOUT_SECONDS": "0.3", "MIGRATION_LOCK_RETRIES": "1"}
     with busy_table(project, databases) as url:
-        done = project.run(
-            *("-m", "alembic", "upgrade", "head"),
-            url=url,
-            MIGRATION_LOCK_TIMEOUT_SECONDS="0.3",
-            MIGRATION_LOCK_RETRIES="1",
-            MIGRATION_LOCK_WAIT_SECONDS="0.5",
-        )
-        assert done.returncode != 0
-        assert "Traceback" not in done.stderr
-        if databases.dialect == "postgresql":
-            line = done.stdout.strip().splitlines()[-1]
-            for part in ("0002_step_2.py", "ALTER TABLE task", "a slow report", "on task"):
-                assert part in line
-            assert "trying again, 1 times at most" in done.stderr
+        done = project.run("-m", "alembic", "upgrade", "head", url=url, **settings)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    line = done.stdout.strip().splitlines()[-1]
+    if databases.dialect == "postgresql":
+        for part in ("0002_step_2.py", "ALTER TABLE task", "a slow report", "on task"):
+            assert part in line
+        assert "trying again, 1 times at most" in done.stderr
+    else:
+        # SQLite locks the file, and does not tell who has it.
+        assert "was locked by another process for 0.5 s" in line
     project.alembic("upgrade", "head", url=url)
 
 
@@ -207,13 +238,11 @@ def test_a_table_that_becomes_free_is_migrated_by_a_later_try(
         process = project.start(
             *("-m", "alembic", "upgrade", "head"), url=url, MIGRATION_LOCK_TIMEOUT_SECONDS="0.5"
         )
-        time.sleep(3)
-        assert process.poll() is None
+        read_until(process, "trying again, 5 times at most")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
 
 
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_a_half_built_index_is_not_stamped_as_done(project: Project, databases: Databases) -> None:
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
@@ -236,6 +265,7 @@ def test_a_half_built_index_is_not_stamped_as_done(project: Project, databases: 
     project.alembic("upgrade", "head", url=url)
 
 
+@on_sqlite
 def test_a_revision_that_breaks_a_reference_is_refused(
     project: Project, databases: Databases
 ) -> None:
@@ -260,3 +290,22 @@ def test_a_revision_that_breaks_a_reference_is_refused(
     assert "note" in done.stdout
     assert "Traceback" not in done.stderr
     assert databases.query(url, "SELECT count(*) FROM task")[0][0] == 1
+
+
+@on_both_databases
+def test_a_database_at_a_revision_that_the_code_does_not_have_is_left_alone(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    newer = project.add_revision(2, 'op.create_table("newer", sa.Column("id", sa.Integer()))')
+    project.alembic("upgrade", "head", url=url)
+    newer.unlink()
+    for command in (["upgrade", "head"], ["downgrade", "base"], ["check"]):
+        done = project.run("-m", "alembic", *command, url=url)
+        assert done.returncode != 0
+        assert "FAILED: The database is at revision 0002, which this code does not have" in (
+            done.stdout
+        )
+        assert "Traceback" not in done.stderr
+    assert databases.query(url, "SELECT version_num FROM alembic_version")[0][0] == "0002"
+    assert databases.query(url, "SELECT count(*) FROM newer")[0][0] == 0

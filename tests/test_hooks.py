@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from cookiecutter.main import cookiecutter
 
 from tests.conftest import TEMPLATE
 
@@ -25,74 +26,63 @@ CI_FILES = {
     "gitlab": {".gitlab-ci.yml"},
     "none": set(),
 }
-# The rendered project's scripts, with the same contract: what they do is in `behaviour.json`.
-SCRIPTS = {
-    "scripts/alembic_static.py": """
+# What these two do is in `behaviour.json`: the project's own check of its files, and uv.
+STATIC_CHECK = """
 import json
 def static_faults(root):
     return json.loads((root / "behaviour.json").read_text("utf-8")).get("static", [])
-""",
-    "scripts/check_alembic.py": """
-import json, sys
+"""
+UV = """
+import json, os, signal, sys, time
 from pathlib import Path
-ROOT = Path(__file__).parents[1]
-BEHAVIOUR = json.loads((ROOT / "behaviour.json").read_text("utf-8"))
-with (ROOT / "log").open("a") as log:
-    log.write(f"check {sys.argv[1:]}\\n")
-sys.stderr.write(BEHAVIOUR.get("stderr", ""))
-sys.exit(BEHAVIOUR.get("exit", 0))
-""",
-    "scripts/setup.py": """
-import json, subprocess, sys, time
-class SetupError(Exception):
-    pass
-def behaviour(root):
-    return json.loads((root / "behaviour.json").read_text("utf-8"))
-def find_uv(root):
-    return behaviour(root).get("uv", sys.executable)
-def install_uv(root):
-    raise SetupError("uv cannot be installed:\\nno network")
-def run_uv(uv, root, *arguments):
-    with (root / "log").open("a") as log:
-        log.write(f"uv {' '.join(arguments)}\\n")
-    for _ in range(500):
-        if (root / "wait").exists():
-            time.sleep(0.01)
-    if arguments[0] == behaviour(root).get("interrupt"):
-        raise KeyboardInterrupt
-    if arguments[0] == behaviour(root).get("fails"):
-        raise SetupError("error: no network")
-""",
-    # Python takes the place of uv, and this file that of `uv run --no-sync python -m …`.
-    "run": """
-import runpy, sys
-no_sync, python, option, module = sys.argv[1:]
-assert (no_sync, python, option) == ("--no-sync", "python", "-m")
-sys.argv = [module]
-runpy.run_module(module, run_name="__main__")
-""",
-}
+behaviour = json.loads(Path("behaviour.json").read_text("utf-8"))
+with open("log", "a") as log:
+    log.write(f"uv {' '.join(sys.argv[1:])}\\n")
+while Path("wait").exists():
+    time.sleep(0.01)
+if sys.argv[1] == behaviour.get("interrupt"):
+    os.kill(os.getppid(), signal.SIGINT)
+said, code = behaviour.get(sys.argv[1], ("", 0))
+sys.stderr.write(said)
+sys.exit(code)
+"""
+CHECK = "uv run --no-sync python -m app.core.migrations.check"
+
+needs_scripts = pytest.mark.skipif(
+    sys.platform == "win32", reason="the stand-in for uv is a script, which Windows does not run"
+)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
+    """The files of a project that the hook looks at, and a stand-in for uv beside it."""
     root = tmp_path / "task-service"
-    files = SCRIPTS | dict.fromkeys(hook.ONLY_FOR, "")
+    files = {"scripts/alembic_static.py": STATIC_CHECK} | dict.fromkeys(hook.ONLY_FOR, "")
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f"#!{sys.executable}{UV}", "utf-8")
+    uv.chmod(0o755)
     return root
 
 
 def rendered_hook(root: Path, **answers: object) -> list[str]:
     """Render the hook as Cookiecutter does; return the command that runs it."""
-    context = {"project_name": "Task Service", "ci": "none", "__kubernetes": "", "__setup": "yes"}
+    context = {"project_name": "Task Service", "database": "postgresql", "ci": "none"}
+    context |= {"__kubernetes": "", "__setup": "yes"}
     path = root.parent / "hook.py"
     path.write_text(
         SOURCE.replace("{{ cookiecutter | tojson }}", json.dumps(context | answers)), "utf-8"
     )
     return [sys.executable, str(path)]
+
+
+def environment_of(root: Path) -> dict[str, str]:
+    path = f"{root.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONIOENCODING": "utf-8"}
 
 
 def run_hook(
@@ -105,7 +95,7 @@ def run_hook(
     return subprocess.run(
         rendered_hook(root, **answers),
         cwd=root,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | (environment or {}),
+        env=environment_of(root) | (environment or {}),
         capture_output=True,
         encoding="utf-8",
     )
@@ -116,11 +106,15 @@ def log(root: Path) -> list[str]:
     return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
+def later(*targets: str) -> str:
+    return ", then ".join(command for target in targets for command in hook.commands_for(target))
+
+
 @pytest.mark.parametrize("ci", CI_FILES)
 def test_the_files_of_other_answers_and_their_folders_are_gone(
     bake: Callable[..., Path], ci: str
 ) -> None:
-    root = bake(license="MIT", python_version="3.13", ci=ci)
+    root = bake(ci=ci)
     found = [path for path in root.rglob("*") if path.relative_to(root).parts[0][:4] == ".git"]
     files = {path.relative_to(root).as_posix() for path in found if path.is_file()}
     assert files - {".gitignore", ".gitattributes"} == CI_FILES[ci]
@@ -129,37 +123,75 @@ def test_the_files_of_other_answers_and_their_folders_are_gone(
 
 def test_every_file_of_a_choice_is_in_the_template() -> None:
     rendered = TEMPLATE / "{{cookiecutter.project_slug}}"
-    assert [name for name in hook.ONLY_FOR if not (rendered / name).is_file()] == []
+    folder = {"sqlite": rendered / hook.SQLITE}
+    missing = [
+        name
+        for name, (_, answer) in hook.ONLY_FOR.items()
+        if not (folder.get(answer, rendered) / name).is_file()
+    ]
+    assert missing == []
+
+
+def test_what_only_one_database_has_is_listed_as_a_choice(bake: Callable[..., Path]) -> None:
+    """Or a project that is rendered again with the other one keeps these files."""
+    postgresql, sqlite = (set(tree(bake(database=name))) for name in ("postgresql", "sqlite"))
+    chosen = {
+        name: answer for name, (question, answer) in hook.ONLY_FOR.items() if question == "database"
+    }
+    assert chosen == dict.fromkeys(postgresql - sqlite, "postgresql") | dict.fromkeys(
+        sqlite - postgresql, "sqlite"
+    )
+
+
+def test_rendered_again_with_the_other_database_a_project_is_as_if_made_with_it(
+    bake: Callable[..., Path], tmp_path: Path
+) -> None:
+    for database in ("sqlite", "postgresql", "sqlite"):
+        answers = {"setup": False, "database": database}
+        root = cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            extra_context=answers,
+            output_dir=str(tmp_path),
+            overwrite_if_exists=True,
+        )
+        assert tree(Path(root)) == tree(bake(database=database))
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def test_what_else_a_folder_holds_stays(project: Path) -> None:
     own = project / ".github" / "workflows" / "release.yml"
     own.write_text("", "utf-8")
-    hook.drop_unchosen(project, {"ci": "none", "__kubernetes": ""})
+    hook.drop_unchosen(project, {"ci": "none", "__kubernetes": "", "database": "sqlite"})
     assert own.exists()
     assert not (project / ".github" / "dependabot.yml").exists()
 
 
 def test_github_runs_all_checks_on_the_chosen_python(bake: Callable[..., Path]) -> None:
-    root = bake(license="MIT", python_version="3.11", ci="github")
+    root = bake(ci="github")
     workflow = yaml.safe_load((root / ".github/workflows/ci.yml").read_text("utf-8"))
     (job,) = workflow["jobs"].values()
-    assert job["env"] == {"UV_PYTHON": "3.11"}
+    assert job["env"] == {"UV_PYTHON": "3.14"}
     assert job["steps"][-1] == {"run": "make check"}
     assert (workflow["permissions"], job["permissions"]) == ({}, {"contents": "read"})
 
 
 def test_gitlab_runs_all_checks_on_the_chosen_python(bake: Callable[..., Path]) -> None:
-    root = bake(license="MIT", python_version="3.12", ci="gitlab")
+    root = bake(ci="gitlab")
     job = yaml.safe_load((root / ".gitlab-ci.yml").read_text("utf-8"))["check"]
-    assert (job["image"], job["variables"]["UV_PYTHON"]) == ("python:3.12", "3.12")
-    assert job["script"] == ["make check"]
+    assert (job["image"], job["variables"]["UV_PYTHON"]) == ("python:3.14", "3.14")
+    assert job["script"] == ["pip install --quiet uv", "make check"]
 
 
+@needs_scripts
 def test_setting_up_locks_syncs_and_checks_with_a_line_of_progress_each(project: Path) -> None:
     done = run_hook(project)
     assert (done.returncode, done.stderr) == (0, "")
-    assert log(project) == ["uv lock", "uv sync", "check []"]
+    assert log(project) == ["uv lock", "uv sync", CHECK]
     lines = done.stdout.splitlines()
     assert lines[0] == "Setting up Task Service:"
     for line, label in zip(
@@ -169,7 +201,7 @@ def test_setting_up_locks_syncs_and_checks_with_a_line_of_progress_each(project:
     assert re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@needs_scripts
 def test_a_terminal_shows_a_step_when_it_begins(project: Path) -> None:
     (project / "behaviour.json").write_text("{}", "utf-8")
     (project / "wait").touch()
@@ -177,7 +209,7 @@ def test_a_terminal_shows_a_step_when_it_begins(project: Path) -> None:
     process = subprocess.Popen(
         rendered_hook(project),
         cwd=project,
-        env=os.environ | {"PYTHONUNBUFFERED": ""},
+        env=environment_of(project) | {"PYTHONUNBUFFERED": ""},
         stdout=slave,
         stderr=slave,
     )
@@ -204,55 +236,81 @@ def test_a_fault_in_the_alembic_files_fails_the_render_with_a_line_each(project:
     assert log(project) == []
 
 
+@needs_scripts
 def test_a_fault_found_by_running_alembic_fails_the_render_with_a_line_each(project: Path) -> None:
-    done = run_hook(project, {"exit": 1, "stderr": "upgrade: no\n\ndowngrade: no\n"})
+    done = run_hook(project, {"run": ("upgrade: no\n\ndowngrade: no\n", 1)})
     assert done.returncode == 1
     assert done.stderr == "\nWhat was rendered is wrong:\n  upgrade: no\n  downgrade: no\n"
 
 
+@needs_scripts
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("said", "code", "reason"),
     [
-        ({"exit": 2, "stderr": "Alembic is not installed\n"}, "Alembic is not installed"),
-        ({"exit": 1, "stderr": "Traceback (most …):\n  …\nOSError: full\n"}, "OSError: full"),
-        ({"exit": 3}, "the check ended with 3"),
+        ("Alembic is not installed\n", 2, "Alembic is not installed"),
+        ("Traceback (most …):\n  …\nOSError: full\n", 1, "OSError: full"),
+        ("", 3, "the check ended with 3"),
     ],
 )
-def test_a_check_that_cannot_run_is_left_out_and_told(
-    project: Path, behaviour: dict[str, object], reason: str
+def test_a_check_that_cannot_run_is_skipped_and_told(
+    project: Path, said: str, code: int, reason: str
 ) -> None:
-    done = run_hook(project, behaviour)
+    done = run_hook(project, {"run": (said, code)})
     assert (done.returncode, done.stderr) == (0, "")
     assert "  first migration ... not done\n" in done.stdout
-    (later,) = hook.commands_for("check-alembic", project)
-    assert f"Left out: {reason}\nLater: {later}\n" in done.stdout
+    skipped = f"Skipped check-alembic ({reason}). Run: {later('check-alembic')}\n"
+    assert skipped in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ({"uv": None}, "uv cannot be installed:\nno network"),
-        ({"fails": "lock"}, "error: no network"),
-        ({"fails": "sync"}, "error: no network"),
-        ({"interrupt": "sync"}, "setting up, as interrupted"),
-    ],
-)
-def test_a_missing_tool_or_network_never_costs_the_project(
-    project: Path, behaviour: dict[str, object], reason: str
-) -> None:
-    done = run_hook(project, behaviour)
+@needs_scripts
+@pytest.mark.parametrize("command", ["lock", "sync"])
+def test_a_missing_network_never_costs_the_project(project: Path, command: str) -> None:
+    done = run_hook(project, {command: ("warning: slow\nerror: no network\n", 2)})
     assert (done.returncode, done.stderr) == (0, "")
-    later = [*hook.commands_for("setup", project), *hook.commands_for("check-alembic", project)]
-    assert f"Left out: {reason}\nLater: {', then '.join(later)}\n" in done.stdout
-    assert "check []" not in log(project)
+    assert (
+        f"Skipped setup (`uv {command}` failed). Run: {later('setup', 'check-alembic')}\n"
+        "  warning: slow\n  error: no network\n"
+    ) in done.stdout
+    assert CHECK not in log(project)
     assert "Next (http://127.0.0.1:8000/docs):\n" in done.stdout
+
+
+@needs_scripts
+def test_an_interrupt_while_setting_up_never_costs_the_project(project: Path) -> None:
+    done = run_hook(project, {"interrupt": "sync"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Skipped setup (set-up was interrupted). Run: " in done.stdout
+    assert log(project) == ["uv lock", "uv sync"]
+
+
+def test_without_uv_the_project_is_whole_and_it_says_how_to_get_uv(
+    bake: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    files = tree(tmp_path / "task-service")
+    answers = files.pop(".cookiecutter.json").decode()
+    expected = tree(bake())
+    assert json.loads(answers)["default_context"].pop("setup") is True
+    expected.pop(".cookiecutter.json")
+    assert files == expected
+    assert (
+        "Skipped setup (uv is not installed: pipx install uv, or see "
+        "https://docs.astral.sh/uv/). Run: uv sync, then uv run python -m app.core.migrations.check"
+    ) in done.stdout
 
 
 def test_without_setup_nothing_runs_and_it_says_how_to_set_up(project: Path) -> None:
     done = run_hook(project, __setup="")
     assert (done.returncode, done.stderr) == (0, "")
-    (later,) = hook.commands_for("setup", project)
-    assert done.stdout.startswith(f"Left out: setting up, as answered\nLater: {later}\n\nNext (")
+    assert done.stdout.startswith(f"Skipped setup (setup=no). Run: {later('setup')}\n\nNext (")
     assert log(project) == []
 
 
@@ -269,6 +327,7 @@ def test_under_cruft_a_fault_still_fails_the_render(project: Path) -> None:
     assert "  env.py: no metadata\n" in done.stderr
 
 
+@needs_scripts
 def test_a_console_that_lacks_a_character_of_the_name_costs_nothing(project: Path) -> None:
     done = run_hook(
         project, environment={"PYTHONIOENCODING": "ascii"}, project_name="Служба \U0001f680"
@@ -280,7 +339,7 @@ def test_a_console_that_lacks_a_character_of_the_name_costs_nothing(project: Pat
 def test_the_hook_leaves_no_file_of_its_own(project: Path) -> None:
     before = {path.name for path in project.rglob("*")}
     run_hook(project, ci="github")
-    assert {path.name for path in project.rglob("*")} - before == {"log", "behaviour.json"}
+    assert {path.name for path in project.rglob("*")} - before <= {"log", "behaviour.json"}
 
 
 def test_the_next_commands_begin_where_the_user_stands(
@@ -313,12 +372,7 @@ def test_without_make_the_next_commands_are_those_of_uv(
         "uv run uvicorn app.main:app --reload",
         "uv run pytest",
     ]
-    assert hook.commands_for("setup", project)[0].endswith(" scripts/setup.py")
-    uv = project / ".venv" / ("Scripts/uv.exe" if os.name == "nt" else "bin/uv")
-    uv.parent.mkdir(parents=True)
-    uv.touch()
-    (command,) = hook.commands_for("test", project)
-    assert command == f"{uv.relative_to(project)} run pytest"
+    assert hook.commands_for("setup") == ["uv sync"]
 
 
 @pytest.mark.parametrize("name", ["pre_gen_project", "post_gen_project"])

@@ -14,7 +14,11 @@ from typing import Any
 import kubernetes_validate.utils
 import pytest
 import yaml
+from cookiecutter.generate import generate_context
+from cookiecutter.main import cookiecutter
+from cookiecutter.prompt import prompt_for_config
 
+from tests.conftest import TEMPLATE
 from tests.test_rendering import KUBERNETES_FILES, YAML_RULES, run, texts_of
 
 Bake = Callable[..., Path]
@@ -35,8 +39,8 @@ ANSWERS = {
     "boolean": {"project_slug": "true"},
     "null": {"project_slug": "null"},
     "letter": {"project_slug": "n"},
+    "python-3.13": {"python_version": "3.13"},
     "python-3.12": {"python_version": "3.12"},
-    "python-3.11": {"python_version": "3.11"},
     "quotes": {
         "project_name": """Say "hi" to 'Ann': # {a} & *b* $(id) \\ %s""",
         "project_slug": "hi",
@@ -312,8 +316,8 @@ def test_the_user_is_that_of_the_image(bake: Bake, build: Build) -> None:
 
 
 def routes(project: Path) -> set[str]:
-    """The paths of app/health.py."""
-    text = (project / "app/health.py").read_text("utf-8")
+    """The paths of app/core/health.py."""
+    text = (project / "app/core/health.py").read_text("utf-8")
     (prefix,) = re.findall(r'APIRouter\(prefix="([^"]+)"', text)
     return {prefix + path for path in re.findall(r'@router\.get\("([^"]+)"', text)}
 
@@ -331,7 +335,7 @@ def test_probes_ask_for_paths_that_exist_and_only_readiness_asks_for_the_databas
     }
     assert set(paths.values()) <= routes(bake(kubernetes=True))
     assert {value["httpGet"]["port"] for value in probes.values()} == {"http"}
-    health = (bake(kubernetes=True) / "app/health.py").read_text("utf-8")
+    health = (bake(kubernetes=True) / "app/core/health.py").read_text("utf-8")
     (seconds,) = re.findall(r"^TIMEOUT_SECONDS = (\d+)$", health, re.MULTILINE)
     assert server["readinessProbe"]["timeoutSeconds"] > int(seconds)
 
@@ -349,16 +353,17 @@ def test_requests_under_way_have_the_time_to_end(bake: Bake, build: Build, name:
 
 def settings_of(project: Path) -> set[str]:
     """The variables that the application, the image and its server read."""
-    module = ast.parse((project / "app/settings.py").read_text("utf-8"))
-    (fields,) = (
-        {ast.unparse(item.target).upper() for item in node.body if isinstance(item, ast.AnnAssign)}
-        for node in module.body
-        if isinstance(node, ast.ClassDef) and node.name == "Settings"
-    )
-    assert "DATABASE_URL" in fields
+    fields: set[str] = set()
+    for name in ("app/core/db/settings.py", "app/core/settings.py", "app/settings.py"):
+        module = ast.parse((project / name).read_text("utf-8"))
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
+                named = (item.target for item in node.body if isinstance(item, ast.AnnAssign))
+                fields |= {ast.unparse(target).upper() for target in named}
+    assert {"DATABASE_URL", "LOG_FORMAT"} <= fields
     start = (project / "scripts/start.sh").read_text("utf-8")
     in_script = set(re.findall(r"\$\{([A-Z_]+)", start))
-    return fields | in_script | {"WEB_CONCURRENCY"}  # which uvicorn reads
+    return fields | in_script
 
 
 @every_build
@@ -368,7 +373,7 @@ def test_every_variable_is_a_setting(bake: Bake, build: Build, name: str) -> Non
     for container in containers(objects):
         variables |= set(environment(container))
     assert {"DATABASE_POOL_SIZE", "RUN_MIGRATIONS", "MIGRATION_DATABASE_URL"} <= variables
-    assert variables <= settings_of(bake(kubernetes=True)) | {"ENVIRONMENT", "LOG_FORMAT"}
+    assert variables <= settings_of(bake(kubernetes=True))
 
 
 @every_answer
@@ -418,7 +423,7 @@ def test_the_database_is_named_by_a_secret_that_is_not_here(
     objects = build(kind, name)
     url = {"secretKeyRef": {"name": f"{slug}-database", "key": "url"}}
     direct = {"name": f"{slug}-database", "key": "migration-url", "optional": True}
-    # The first is not optional: without it a pod does not start, and never takes to SQLite.
+    # The first is not optional: without it a pod does not start.
     assert {c["name"]: environment(c)["DATABASE_URL"] for c in containers(objects)} == {
         "server": url,
         "migrate": url,
@@ -579,10 +584,6 @@ def test_it_adds_files_and_two_lines_of_the_readme(bake: Bake) -> None:
 def test_rendered_again_without_it_a_project_loses_these_files_and_keeps_its_own(
     render: Bake, tmp_path: Path
 ) -> None:
-    from cookiecutter.main import cookiecutter
-
-    from tests.conftest import TEMPLATE
-
     def again(kubernetes: bool) -> Path:
         answers = {"setup": False, "kubernetes": kubernetes}
         return Path(
@@ -601,10 +602,6 @@ def test_rendered_again_without_it_a_project_loses_these_files_and_keeps_its_own
     own.write_text("resources: []\n", "utf-8")
     assert again(False) == project
     assert [path for path in (project / "deploy").rglob("*") if path.is_file()] == [own]
-    shutil.rmtree(own.parent)
-    again(True)
-    again(False)
-    assert not (project / "deploy").exists()
 
 
 def test_the_name_of_the_project_is_only_where_a_name_goes(bake: Bake) -> None:
@@ -614,6 +611,9 @@ def test_the_name_of_the_project_is_only_where_a_name_goes(bake: Bake) -> None:
     assert not [name for name in KUBERNETES_FILES if "Quokka" in texts[name]]
 
 
-@pytest.mark.parametrize("answer", ["yes", "Y", "true", "1", "on"])
-def test_a_yes_in_any_form_is_a_yes(bake: Bake, answer: str) -> None:
-    assert (bake(kubernetes=answer) / "deploy").is_dir()
+@pytest.mark.parametrize("answer", [True, "yes", "Y", "true", "1", "on"])
+def test_a_yes_in_any_form_is_a_yes(answer: object) -> None:
+    questions = generate_context(
+        str(TEMPLATE / "cookiecutter.json"), extra_context={"kubernetes": answer}
+    )
+    assert prompt_for_config(questions, no_input=True)["__kubernetes"] == "yes"

@@ -1,4 +1,4 @@
-"""Both README files: their commands are run, their tables name what is there."""
+"""Both README files: their commands run, and what they list exists."""
 
 import re
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TEMPLATE, copy_template
-from tests.containers import ENGINE, needs_engine
+from tests.conftest import TEMPLATE, copy_template, on_both_databases
+from tests.containers import ENGINE, Postgres, engine, needs_engine
 from tests.documents import Reader, newcomer
 from tests.project import Databases, Project
 
@@ -31,6 +31,12 @@ async def main():
 asyncio.run(main())
 """
 
+every_rendered_readme = pytest.mark.parametrize(
+    "answers",
+    [{}, {"kubernetes": True}, {"database": "sqlite"}],
+    ids=["postgresql", "kubernetes", "sqlite"],
+)
+
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
@@ -39,8 +45,21 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     reader.leave()
 
 
+def go_to(reader: Reader, project: Path) -> None:
+    """Let the reader read a project's README, in a copy of that project."""
+    folder = reader.folder / "project"
+    shutil.copytree(project, folder, symlinks=True, ignore=shutil.ignore_patterns(".postgres"))
+    reader.page, reader.folder = project / "README.md", folder
+    reader.instead |= {
+        "uvicorn app.main:app": f"uvicorn app.main:app --port {reader.port}",
+        # The image alone takes the port of the one that compose runs.
+        f"{ENGINE} build": f"make compose-down volumes=yes && {ENGINE} build",
+        "make template-update": "make template-update from=nowhere || true",
+    }
+
+
 @pytest.mark.slow
-def test_what_the_readme_of_the_template_says_can_be_done(
+def test_every_command_in_the_readme_of_the_template_works(
     reader: Reader, postgresql: str, tmp_path: Path
 ) -> None:
     url = Databases("postgresql", tmp_path, postgresql).create()
@@ -53,31 +72,50 @@ def test_what_the_readme_of_the_template_says_can_be_done(
     }
     reader.read()
     assert reader.transcript.count('"title":"first","status":"todo"') == 1
+    assert "| first | todo" in reader.transcript
     assert (reader.folder / "build/task-service").is_dir()
 
 
 @needs_engine[0]
 @needs_engine[1]
-def test_what_the_readme_of_a_project_says_can_be_done(
-    set_up: Bake, reader: Reader, postgresql: str, tmp_path: Path
+def test_every_command_in_the_readme_of_a_postgresql_project_works(
+    set_up: Bake,
+    reader: Reader,
+    postgresql: str,
+    postgres: Postgres,
+    network: str,
+    database: str,
+    tmp_path: Path,
 ) -> None:
-    project = set_up()
-    shutil.copytree(project, reader.folder / "project", symlinks=True)
+    go_to(reader, set_up())
     url = Databases("postgresql", tmp_path, postgresql).create()
-    reader.page, reader.folder = project / "README.md", reader.folder / "project"
     reader.instead |= {
         f"DATABASE_URL={DATABASE}": f"DATABASE_URL='{url}'",
-        # Where the container finds no server.
-        "DATABASE_URL=postgresql://user:password@host/name": "DATABASE_URL=sqlite:////tmp/app.db",
-        f"{ENGINE} build": f"make down && {ENGINE} build",  # their port is the same
-        "run -p": "run --rm -p",
-        "make template-update": "make template-update from=nowhere || true",
+        "postgresql://user:password@host/name": postgres.url(database),
+        "run -p": f"run --rm --network {network} -p",
     }
     reader.read()
+    assert "| first | todo" in reader.transcript
+    assert "Ready: http" in reader.transcript
+
+
+@needs_engine[0]
+@needs_engine[1]
+def test_every_command_in_the_readme_of_a_sqlite_project_works(
+    set_up: Bake, reader: Reader
+) -> None:
+    go_to(reader, set_up(database="sqlite"))
+    volume = f"{reader.env['COMPOSE_PROJECT_NAME']}-readme"
+    reader.instead |= {"-v task-service:": f"-v {volume}:", "run -p": "run --rm -p"}
+    reader.read()
+    reader.stop()
+    engine("volume", "rm", volume)
+    assert '"title":"first","status":"todo"' in reader.transcript
     assert "Ready: http" in reader.transcript
 
 
 @pytest.mark.slow
+@on_both_databases
 def test_the_endpoint_in_the_readme_of_a_project_works(
     project: Project, databases: Databases
 ) -> None:
@@ -85,7 +123,7 @@ def test_the_endpoint_in_the_readme_of_a_project_works(
         r"```python\n(.*?)```", (project.root / "README.md").read_text("utf-8"), re.DOTALL
     )
     router = project.root / "app/tasks/router.py"
-    text = router.read_text("utf-8").replace("import DatabaseDep", "import DatabaseDep, SessionDep")
+    text = router.read_text("utf-8") + "\nfrom app.core.db.session import SessionDep\n"
     router.write_text(f"{text}\n\n{snippet}", "utf-8")
     url = databases.create()
     project.alembic("upgrade", "head", url=url)
@@ -93,35 +131,58 @@ def test_the_endpoint_in_the_readme_of_a_project_works(
     assert done.stdout == "['x, 1', 'x, 2']\n", done.stderr
 
 
-def targets(makefile: Path) -> set[str]:
-    return set(re.findall(r"^([a-z][a-z-]*):.*##", makefile.read_text("utf-8"), re.MULTILINE))
+def targets(folder: Path) -> set[str]:
+    """What `make help` lists."""
+    said = subprocess.run(["make", "help"], cwd=folder, capture_output=True, text=True).stdout
+    return set(re.findall(r"^  make ([a-z-]+)", said, re.MULTILINE))
 
 
-def test_the_table_of_a_project_names_every_target(bake: Bake) -> None:
-    project = bake()
-    table = re.findall(r"^\| (`make .*?) \|", (project / "README.md").read_text("utf-8"), re.M)
-    named = {target for row in table for target in re.findall(r"`make ([a-z-]+)", row)}
-    assert named == targets(project / "Makefile") - {"help"}
-
-
-def test_every_script_in_the_table_of_a_project_is_there(bake: Bake) -> None:
-    project = bake()
+@every_rendered_readme
+def test_the_table_of_targets_in_a_project_is_that_of_make_help(
+    bake: Bake, answers: dict[str, object]
+) -> None:
+    project = bake(**answers)
     text = (project / "README.md").read_text("utf-8")
-    for module in set(re.findall(r"python -m scripts\.(\w+)", text)):
-        assert (project / f"scripts/{module}.py").is_file(), module
+    rows = re.findall(r"^\| (`make .*?) \|", text, re.MULTILINE)
+    named = [target for row in rows for target in re.findall(r"`make ([a-z-]+)", row)]
+    assert sorted(named) == sorted(targets(project) - {"help"})
 
 
-def test_every_file_that_the_readme_of_a_project_lists_is_there(bake: Bake) -> None:
-    project = bake(kubernetes=True)
+@every_rendered_readme
+def test_every_file_that_the_readme_of_a_project_lists_exists(
+    bake: Bake, answers: dict[str, object]
+) -> None:
+    project = bake(**answers)
     (listing,) = re.findall(
         r"```text\n(.*?)```", (project / "README.md").read_text("utf-8"), re.DOTALL
     )
+    listed: list[Path] = []
     for line in listing.splitlines():
-        assert (project / line.split()[0]).exists(), line
-    modules = {f"app/{path.name}" for path in (project / "app").glob("[!_]*.py")}
-    assert modules <= set(listing.split()), modules - set(listing.split())
+        name, _, text = line.strip().partition(" ")
+        if not line.startswith(" "):
+            parent = project / name
+        path = parent / name if line.startswith(" ") else parent
+        listed.append(path)
+        assert path.exists(), line
+        for other in re.findall(r"[\w./]*(?:\w/|\.(?:py|md|sh|mako))(?!\w)", text):
+            places = (path / other, project / other)
+            assert any(place.exists() for place in places) or other.startswith("/"), line
+    folders = {*project.glob("app/*/__init__.py"), *project.glob("app/core/*/__init__.py")}
+    assert {path.parent for path in folders} <= set(listed)
 
 
-def test_help_lists_every_target() -> None:
-    said = subprocess.run(["make", "help"], cwd=TEMPLATE, capture_output=True, text=True).stdout
-    assert set(re.findall(r"^  make ([a-z-]+)", said, re.M)) == targets(TEMPLATE / "Makefile")
+@every_rendered_readme
+def test_the_readme_of_a_project_is_short(bake: Bake, answers: dict[str, object]) -> None:
+    assert len((bake(**answers) / "README.md").read_text("utf-8").splitlines()) < 150
+
+
+def test_the_readme_of_a_project_speaks_of_its_own_database_alone(bake: Bake) -> None:
+    assert "sqlite" not in (bake() / "README.md").read_text("utf-8").lower()
+    text = (bake(database="sqlite") / "README.md").read_text("utf-8")
+    (line,) = (line for line in text.splitlines() if "postgres" in line.lower())
+    assert line.endswith('`docs/migrations.md`, "Move to PostgreSQL later".')
+
+
+def test_help_lists_every_target_of_the_template() -> None:
+    text = (TEMPLATE / "Makefile").read_text("utf-8")
+    assert targets(TEMPLATE) == set(re.findall(r"^([a-z][a-z-]*):.*##", text, re.MULTILINE))

@@ -1,6 +1,7 @@
 """Every combination of answers gives a project that is whole, and nothing but it."""
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -13,18 +14,34 @@ import pytest
 from tests.conftest import TEMPLATE
 
 QUESTIONS = {
+    "database": ["postgresql", "sqlite"],
     "license": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
-    "python_version": ["3.13", "3.12", "3.11"],
+    "python_version": ["3.14", "3.13", "3.12"],
     "ci": ["github", "gitlab", "none"],
 }
 COMBINATIONS = [
     dict(zip(QUESTIONS, chosen, strict=True)) for chosen in itertools.product(*QUESTIONS.values())
 ]
+# Any two answers to two of these questions meet in one of these twelve combinations.
+PAIRS = [
+    {
+        name: QUESTIONS[name][number % len(QUESTIONS[name])]
+        for name, number in {
+            "database": license + python,
+            "license": license,
+            "python_version": python,
+            "ci": license + python,
+        }.items()
+    }
+    for license, python in itertools.product(range(4), range(3))
+]
 # No other answer changes what this one adds, but for what removes the files of `ci`.
-COMBINATIONS += [
-    {"license": "MIT", "python_version": "3.13", "ci": ci, "kubernetes": "yes"}
+WITH_KUBERNETES = [
+    {"database": "postgresql", "license": "MIT", "python_version": "3.14", "ci": ci}
+    | {"kubernetes": "yes"}
     for ci in QUESTIONS["ci"]
 ]
+FAST = PAIRS + WITH_KUBERNETES
 CI_FILES = {
     "github": [".github/dependabot.yml", ".github/workflows/ci.yml"],
     "gitlab": [".gitlab-ci.yml"],
@@ -45,13 +62,39 @@ YAML_RULES = (
     "{extends: default, rules: {document-start: disable, truthy: {check-keys: false},"
     " line-length: {max: 100}}}"
 )
+DRIVERS = {"postgresql": "psycopg", "sqlite": "aiosqlite"}
 SPDX = {"Proprietary": "LicenseRef-Proprietary"}
 
 Bake = Callable[..., Path]
 
+# Words of one database. A project of the other one has no use for them.
+FOREIGN_WORDS = {
+    "postgresql": r"sqlite|batch_alter",
+    "sqlite": r"postgres|psycopg|pgserver|squawk|embedded|psql|pg_|libpq|pooler|jsonb|advisory"
+    r"|concurrently|MIGRATION_DATABASE_URL|(statement|lock)_timeout",
+}
+# The page, and the line of the README, that say how a SQLite project moves to PostgreSQL.
+MOVING = "docs/postgresql.md"
+
 every_combination = pytest.mark.parametrize(
-    "answers", COMBINATIONS, ids=["-".join(answers.values()) for answers in COMBINATIONS]
+    "answers",
+    [
+        pytest.param(
+            answers,
+            id="-".join(answers.values()),
+            marks=[] if answers in FAST else pytest.mark.slow,
+        )
+        for answers in COMBINATIONS + WITH_KUBERNETES
+    ],
 )
+
+
+every_database = pytest.mark.parametrize("database", QUESTIONS["database"])
+
+
+def combination(**wanted: str) -> dict[str, str]:
+    """The first of the fast combinations with these answers."""
+    return next(answers for answers in FAST if wanted.items() <= answers.items())
 
 
 def files_of(project: Path) -> list[str]:
@@ -64,14 +107,53 @@ def texts_of(project: Path) -> dict[str, str]:
     return {name: (project / name).read_bytes().decode("utf-8") for name in files_of(project)}
 
 
+def snapshot(database: str) -> list[str]:
+    """The files of rendered_files.txt: those of one database alone begin with its name."""
+    lines = (TEMPLATE / "tests/rendered_files.txt").read_text("utf-8").splitlines()
+    named = (line.rpartition(": ") for line in lines)
+    return [name for only, _, name in named if only in ("", database)]
+
+
+def test_any_two_answers_meet_in_the_fast_tests() -> None:
+    def pairs(combinations: list[dict[str, str]]) -> set[tuple[tuple[str, str], ...]]:
+        return {pair for one in combinations for pair in itertools.combinations(one.items(), 2)}
+
+    assert pairs(PAIRS) == pairs(COMBINATIONS)
+
+
+def test_every_choice_is_among_the_combinations() -> None:
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    choices = {
+        name: choice
+        for name, choice in questions.items()
+        if isinstance(choice, list) and not name.startswith("_")
+    }
+    assert choices == QUESTIONS
+
+
 @every_combination
 def test_the_files_are_those_of_the_snapshot(bake: Bake, answers: dict[str, str]) -> None:
     project = bake(**answers)
-    snapshot = (TEMPLATE / "tests/rendered_files.txt").read_text("utf-8").split()
     chosen = CI_FILES[answers["ci"]] + (KUBERNETES_FILES if "kubernetes" in answers else [])
-    assert files_of(project) == sorted(snapshot + chosen)
+    assert files_of(project) == sorted(snapshot(answers["database"]) + chosen)
     empty = [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
     assert empty == []
+
+
+@every_combination
+def test_nothing_of_the_other_database_is_rendered(bake: Bake, answers: dict[str, str]) -> None:
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name, text in texts_of(bake(**answers)).items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.search(FOREIGN_WORDS[answers["database"]], line, re.IGNORECASE)
+        and not (answers["database"] == "sqlite" and is_about_moving(name, line))
+    ]
+    assert found == []
+
+
+def is_about_moving(name: str, line: str) -> bool:
+    return name == MOVING or (name == "README.md" and MOVING in line)
 
 
 @every_combination
@@ -103,6 +185,10 @@ def test_the_answers_are_where_they_belong(bake: Bake, answers: dict[str, str]) 
     metadata = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
     assert metadata["license"] == SPDX.get(answers["license"], answers["license"])
     assert metadata["requires-python"] == ">=3.11"
+    drivers = {re.split(r"[\[>]", one)[0] for one in metadata["dependencies"]}
+    assert drivers & {"psycopg", "aiosqlite"} == {DRIVERS[answers["database"]]}
+    kept = json.loads((project / ".cookiecutter.json").read_text("utf-8"))["default_context"]
+    assert {name: kept[name] for name in QUESTIONS} == {name: answers[name] for name in QUESTIONS}
     versions = {
         str(value)
         for name in CI_FILES[answers["ci"]]
@@ -121,61 +207,66 @@ def run(*command: str, cwd: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_linters_have_nothing_to_say_of_any_combination(bake: Bake) -> None:
-    projects = [bake(**answers) for answers in COMBINATIONS]
+def lint(projects: list[Path]) -> None:
     folders = [str(project) for project in projects]
     run("ruff", "check", "--no-cache", *folders, cwd=projects[0])
     run("ruff", "format", "--no-cache", "--check", *folders, cwd=projects[0])
     yaml_files = [
         str(path) for project in projects for path in project.rglob("*.y*ml") if path.is_file()
     ]
-    assert yaml_files
+    yaml_files.append(str(TEMPLATE / ".github/workflows/ci.yml"))
     run("yamllint", "--strict", "-d", YAML_RULES, *yaml_files, cwd=projects[0])
 
 
+def test_linters_have_nothing_to_say_of_either_database(bake: Bake) -> None:
+    lint([bake(**combination(database=database)) for database in QUESTIONS["database"]])
+
+
+@pytest.mark.slow
+def test_linters_have_nothing_to_say_of_any_combination(bake: Bake) -> None:
+    lint([bake(**answers) for answers in COMBINATIONS + WITH_KUBERNETES])
+
+
 @pytest.mark.parametrize(
-    ("ci", "schema"),
+    ("schema", "name", "chosen"),
     [
-        ("github", "vendor.github-workflows"),
-        ("github", "vendor.dependabot"),
-        ("gitlab", "vendor.gitlab-ci"),
+        ("github-workflows", ".github/workflows/ci.yml", [{"ci": "github"}]),
+        ("dependabot", ".github/dependabot.yml", [{"ci": "github"}]),
+        ("gitlab-ci", ".gitlab-ci.yml", [{"ci": "gitlab"}]),
+        ("compose-spec", "compose.yaml", [{"database": "postgresql"}, {"database": "sqlite"}]),
     ],
 )
-def test_ci_files_follow_their_published_schemas(bake: Bake, ci: str, schema: str) -> None:
-    name = {"vendor.dependabot": ".github/dependabot.yml"}.get(schema) or CI_FILES[ci][-1]
-    run("check_jsonschema", "--builtin-schema", schema, name, cwd=bake(ci=ci))
-
-
-def test_the_ci_of_the_template_follows_its_published_schema() -> None:
-    file = str(TEMPLATE / ".github/workflows/ci.yml")
-    run("check_jsonschema", "--builtin-schema", "vendor.github-workflows", file, cwd=TEMPLATE)
-    run("yamllint", "--strict", "-d", YAML_RULES, file, cwd=TEMPLATE)
-
-
-def test_compose_follows_its_published_schema(bake: Bake) -> None:
-    run("check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml", cwd=bake())
+def test_a_file_follows_its_published_schema(
+    bake: Bake, schema: str, name: str, chosen: list[dict[str, str]]
+) -> None:
+    files = [str(bake(**combination(**answers)) / name) for answers in chosen]
+    if schema == "github-workflows":
+        files.append(str(TEMPLATE / name))  # the template's own
+    run("check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files, cwd=TEMPLATE)
 
 
 def test_the_dockerfile_is_clean_and_of_the_chosen_python(bake: Bake) -> None:
-    for version in QUESTIONS["python_version"]:
-        project = bake(python_version=version)
-        done = subprocess.run(
-            [Path(sys.executable).with_name("hadolint"), "Dockerfile"],
-            cwd=project,
-            capture_output=True,
-            text=True,
-        )
-        assert (done.returncode, done.stdout) == (0, "")
-        text = (project / "Dockerfile").read_text("utf-8")
-        assert f"ARG PYTHON_VERSION={version}\n" in text
+    linted = set()
+    for answers in PAIRS:
+        file = bake(**answers) / "Dockerfile"
+        assert f"ARG PYTHON_VERSION={answers['python_version']}\n" in file.read_text("utf-8")
+        if answers["database"] not in linted:
+            linted.add(answers["database"])
+            hadolint = Path(sys.executable).with_name("hadolint")
+            done = subprocess.run([hadolint, file], capture_output=True, text=True)
+            assert (done.returncode, done.stdout) == (0, "")
+    assert len(linted) == 2
 
 
 def test_pyproject_follows_its_published_schema(bake: Bake) -> None:
-    run("validate_pyproject", "pyproject.toml", cwd=bake())
+    projects = [bake(**combination(database=database)) for database in QUESTIONS["database"]]
+    run("validate_pyproject", *(str(one / "pyproject.toml") for one in projects), cwd=TEMPLATE)
 
 
-def test_the_same_answers_give_the_same_bytes(bake: Bake, render: Bake) -> None:
-    first, second = bake(), render()
+@every_database
+def test_the_same_answers_give_the_same_bytes(bake: Bake, render: Bake, database: str) -> None:
+    answers = combination(database=database)
+    first, second = bake(**answers), render(**answers)
     assert files_of(first) == files_of(second)
     assert texts_of(first) == texts_of(second)
 
@@ -187,7 +278,7 @@ def test_the_name_is_only_where_it_is_looked_for(bake: Bake) -> None:
         ".cookiecutter.json",
         "Dockerfile",
         "README.md",
-        "app/settings.py",
+        "app/main.py",
         "compose.yaml",
         "pyproject.toml",
     }
@@ -229,12 +320,14 @@ def test_carriage_returns_of_a_source_file_are_not_rendered(
         assert b"\r" not in (tmp_path / "task-service" / name).read_bytes(), name
 
 
-def test_no_answer_changes_what_is_installed(bake: Bake) -> None:
-    """So that one environment, set up and checked, stands for every combination of answers."""
+@every_database
+def test_only_the_database_changes_what_is_installed(bake: Bake, database: str) -> None:
+    """So that one environment for each, set up and checked, stands for every combination."""
     depends = re.compile(r"^dependencies = \[.*?^\]$|^\[dependency-groups\].*?^\]$", re.M | re.S)
     found = {
         tuple(depends.findall((bake(**answers) / "pyproject.toml").read_text("utf-8")))
-        for answers in COMBINATIONS
+        for answers in FAST
+        if answers["database"] == database
     }
     assert len(found) == 1
     assert len(found.pop()) == 2

@@ -1,17 +1,15 @@
-"""A newcomer who does what docs/tutorial.md says, command by command."""
+"""A newcomer follows docs/tutorial.md, command by command."""
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TEMPLATE
-from tests.containers import ENGINE, needs_engine
+from tests.containers import needs_engine
 from tests.documents import Reader, matches, newcomer, steps_of
-from tests.project import free_port
 
 pytestmark = needs_engine
 
@@ -19,16 +17,8 @@ pytestmark = needs_engine
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     reader = newcomer(TEMPLATE / "docs/tutorial.md", tmp_path)
-    database, port = f"{reader.env['COMPOSE_PROJECT_NAME']}-database", free_port()
-    reader.instead |= {
-        "chores-database": database,
-        "127.0.0.1:5432:": f"127.0.0.1:{port}:",
-        "@127.0.0.1/": f"@127.0.0.1:{port}/",
-    }
     yield reader
     reader.leave()
-    if ENGINE:
-        subprocess.run([ENGINE, "rm", "--force", database], capture_output=True)
 
 
 def test_every_command_does_what_the_tutorial_shows(reader: Reader) -> None:
@@ -36,7 +26,7 @@ def test_every_command_does_what_the_tutorial_shows(reader: Reader) -> None:
     reader.read()
 
 
-def test_the_reader_sees_what_is_wrong(tmp_path: Path) -> None:
+def test_the_reader_notices_output_that_differs_and_commands_that_fail(tmp_path: Path) -> None:
     assert matches("a\n…\nd", "a\nb\nc\nd\n")
     assert matches("a … c", "a b c")
     assert matches("a\n…", "a")
@@ -46,14 +36,14 @@ def test_the_reader_sees_what_is_wrong(tmp_path: Path) -> None:
 
     page = tmp_path / "page.md"
     env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    for text, fault in (
+    for text, error in (
         ("```sh\nfalse\n```", "page.md:1: false"),
         ("<!-- fails -->\n```sh\ntrue\n```", "page.md:2: true"),
         ("```sh\necho a\n```\n\n```text\nb\n```", "page.md:5 shows"),
         ("```diff\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n```", "page.md:1: "),
     ):
         page.write_text(text, "utf-8")
-        with pytest.raises(AssertionError, match=fault):
+        with pytest.raises(AssertionError, match=error):
             Reader(page, tmp_path, env, 1).read()
     page.write_text("<!-- sometimes fails -->\n", "utf-8")
     with pytest.raises(AssertionError, match="sometimes fails"):

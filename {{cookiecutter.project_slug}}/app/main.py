@@ -9,8 +9,8 @@ from app.settings import Settings
 
 def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
-        title="{{ cookiecutter.__project_name_escaped }}",
-        description="{{ cookiecutter.__description_escaped }}",
+        title="{{ cookiecutter.__project_name_python }}",
+        description="{{ cookiecutter.__description_python }}",
         version="0.1.0",
         **core_options(settings),
     )

@@ -71,7 +71,8 @@ def check_port(report: Report, port: int) -> None:
 
 def is_ours(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=2) as answer:
+        # While it reloads, it answers after some seconds.
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=10) as answer:
             return b'"live"' in answer.read(100)
     except (OSError, ValueError):
         return False

@@ -1,6 +1,6 @@
 """Wait until every replica that compose has started is ready, and say where it is.
 
-Used by `make up`: `python -m scripts.ready REPLICAS docker compose`.
+Used by `make compose-up`: `python -m scripts.ready REPLICAS docker compose`.
 """
 
 import json
@@ -47,7 +47,10 @@ def main(replicas: int, compose: list[str]) -> int:
     for index in range(1, replicas + 1):
         while reason := fault(place := address(compose, index)):
             if time.monotonic() > deadline:
-                print(f"app {index} is not ready: {reason} Look at `make logs`.", file=sys.stderr)
+                print(
+                    f"app {index} is not ready: {reason} Look at `make compose-logs`.",
+                    file=sys.stderr,
+                )
                 return 1
             time.sleep(0.5)
         print(f"Ready: http://{place}/docs")

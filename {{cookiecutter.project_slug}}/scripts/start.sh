@@ -9,5 +9,5 @@ if [ "${RUN_MIGRATIONS:-true}" != false ]; then
 fi
 
 # exec: signals reach uvicorn, which then finishes the requests that it has.
-exec uvicorn app.main:app --host 0.0.0.0 --port 8000 --log-config app/logging.json \
+exec uvicorn app.main:app --host 0.0.0.0 --port 8000 --log-config app/core/web/logging.json \
     --timeout-graceful-shutdown 30 --timeout-worker-healthcheck 30

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from app.core import features, health
@@ -56,6 +56,8 @@ def add_core(app: FastAPI, settings: CoreSettings) -> None:
     add_middleware(app, settings)
     app.include_router(health.router)
     for module in features.load("router"):
+        if not isinstance(getattr(module, "router", None), APIRouter):
+            stop(f"{module.__file__} has no `router = APIRouter(…)`")
         app.include_router(module.router)
     if settings.docs:
         add_docs(app)

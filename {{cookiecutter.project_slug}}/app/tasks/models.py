@@ -7,7 +7,14 @@ import sqlalchemy as sa
 from pydantic import StringConstraints
 from sqlmodel import Field, SQLModel
 
-from app.core.db.base import TableBase, TableBasePublic, enum_check, enum_type
+from app.core.db.base import (
+    TableBase,
+    TableBasePublic,
+    UpdateBase,
+    enum_check,
+    enum_type,
+    left_out,
+)
 
 
 class TaskStatus(StrEnum):
@@ -41,22 +48,10 @@ class TaskCreate(TaskBase):
     pass
 
 
-class TaskUpdate(SQLModel):
-    """What may change. A field that is left out stays as it is; null is refused."""
-
-    # A factory, for a default would be shown to clients as a value that they may send.
-    title: Title = Field(default_factory=lambda: None)
-    status: TaskStatus = Field(default_factory=lambda: None)
+class TaskUpdate(UpdateBase):
+    title: Title = left_out()
+    status: TaskStatus = left_out()
 
 
 class TaskPublic(TaskBase, TableBasePublic):
     pass
-
-
-class TaskPage(SQLModel):
-    """Some tasks, newest first, and where the next ones begin."""
-
-    items: list[TaskPublic]
-    next_cursor: str | None = Field(
-        default=None, description="Give this as `cursor` for the next page; null on the last."
-    )

@@ -13,11 +13,11 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def disconnect(database_url: str) -> Callable[[], None]:
+def disconnect(probe_database_url: str) -> Callable[[], None]:
     """End all connections of the database but our own, as a restart of the server does."""
 
     def disconnect() -> None:
-        engine = sa.create_engine(parse_url(database_url), isolation_level="AUTOCOMMIT")
+        engine = sa.create_engine(parse_url(probe_database_url), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -31,20 +31,20 @@ def disconnect(database_url: str) -> Callable[[], None]:
 async def test_a_query_on_a_lost_connection_is_asked_again(
     client: AsyncClient, disconnect: Callable[[], None]
 ) -> None:
-    await asyncio.gather(*(client.get("/tasks") for _ in range(20)))
+    await asyncio.gather(*(client.get("/probes") for _ in range(20)))
     disconnect()
-    responses = await asyncio.gather(*(client.get("/tasks") for _ in range(20)))
+    responses = await asyncio.gather(*(client.get("/probes") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
 
 
 async def test_a_change_on_a_lost_connection_is_refused_and_the_next_one_is_made(
     client: AsyncClient, disconnect: Callable[[], None]
 ) -> None:
-    body = {"title": "x"}
-    assert (await client.post("/tasks", json=body)).status_code == 201
+    body = {"name": "x"}
+    assert (await client.post("/probes", json=body)).status_code == 201
     disconnect()
-    refused = await client.post("/tasks", json=body)
+    refused = await client.post("/probes", json=body)
     assert refused.status_code == 503
     assert refused.json() == {"detail": "The database cannot be reached."}
-    assert (await client.post("/tasks", json=body)).status_code == 201
-    assert len((await client.get("/tasks")).json()["items"]) == 2
+    assert (await client.post("/probes", json=body)).status_code == 201
+    assert len((await client.get("/probes")).json()["items"]) == 2

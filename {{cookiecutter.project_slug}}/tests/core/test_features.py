@@ -1,50 +1,45 @@
-"""A new folder under app/ is part of the application without a line anywhere else."""
-
-import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from app.core import ROOT
+import pytest
 
-MODELS = """
-from sqlmodel import Field
-from app.core.db.base import TableBase
-
-class Found(TableBase, table=True):
-    text: str = Field(max_length=100)
-"""
-
-ROUTER = """
-from fastapi import APIRouter
-
-router = APIRouter(prefix="/found")
-
-@router.get("")
-async def list_or_404() -> list[str]:
-    return []
-"""
+import app
+from app.core import features
+from tests.core.conftest import probe_app
 
 
-def test_models_and_routers_are_found_by_themselves(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    skip = shutil.ignore_patterns(".venv", ".git", ".postgres", "__pycache__", ".*_cache", ".env")
-    shutil.copytree(ROOT, project, ignore=skip)
-    (project / "app/found").mkdir()
-    (project / "app/found/__init__.py").touch()
-    (project / "app/found/models.py").write_text(MODELS)
-    (project / "app/found/router.py").write_text(ROUTER)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder `app` of a service without features."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    monkeypatch.setattr(features, "ROOT", tmp_path)
+    monkeypatch.setattr(features, "APP", folder)
+    monkeypatch.setattr(app, "__path__", [*app.__path__, str(folder)])
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("app.probed")]:
+        del sys.modules[name]
 
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command], cwd=project, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    run("-m", "app.core.migrations.scratch", "revision", "--autogenerate", "-m", "add found")
-    revision = next((project / "alembic/versions").glob("*_add_found.py")).read_text()
-    assert '"found"' in revision
-    assert "sqlmodel" not in revision
-    run("-m", "app.core.migrations.scratch", "check")
-    assert "/found" in run("-c", "from app.main import app; print(list(app.openapi()['paths']))")
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+
+
+def test_features_are_discovered_also_in_nested_folders(folder: Path) -> None:
+    write(folder / "probed_b/router.py", "name = 'b'")
+    write(folder / "probed_a/nested/router.py", "name = 'nested'")
+    write(folder / "core/router.py", "name = 'core'")
+    write(folder / "probed_c/models.py", "name = 'c'")
+    assert [module.name for module in features.load("router")] == ["nested", "b"]
+    assert [module.name for module in features.load("models")] == ["c"]
+
+
+@pytest.mark.usefixtures("probe_database_url")
+def test_a_router_file_without_a_router_stops_the_start_with_one_line(folder: Path) -> None:
+    write(folder / "probed/router.py", "routes = []")
+    with pytest.raises(SystemExit) as caught:
+        probe_app()
+    (line,) = str(caught.value).splitlines()
+    assert "probed/router.py has no `router = APIRouter(…)`" in line

@@ -1,11 +1,9 @@
-import httpx
 import pytest
 import sqlalchemy as sa
 
 from app.core.db.settings import parse_url
 from app.core.migrations.config import script_directory
-from app.main import create_app
-from app.settings import Settings
+from tests.core.conftest import client_of, probe_app
 from tests.core.fixtures import UNREACHABLE_URL
 
 pytestmark = pytest.mark.anyio
@@ -14,11 +12,7 @@ HEAD = script_directory().get_current_head()
 
 
 async def get_ready() -> tuple[int, dict[str, str | None]]:
-    app = create_app(Settings())
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
-    ):
+    async with client_of(probe_app()) as client:
         assert (await client.get("/health/live")).json() == {"status": "live"}
         response = await client.get("/health/ready")
     return response.status_code, response.json()
@@ -52,12 +46,11 @@ async def test_not_ready_when_it_starts_on_a_newer_database(database_url: str) -
     assert "newer" in str(body["detail"])
 
 
-async def test_ready_still_when_a_newer_release_migrates_on(
-    client: httpx.AsyncClient, database_url: str
-) -> None:
-    assert (await client.get("/health/ready")).status_code == 200
-    migrate_on(database_url, "9999")
-    response = await client.get("/health/ready")
+async def test_ready_still_when_a_newer_release_migrates_on(database_url: str) -> None:
+    async with client_of(probe_app()) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        migrate_on(database_url, "9999")
+        response = await client.get("/health/ready")
     assert (response.status_code, response.json()["database_revision"]) == (200, "9999")
     assert "newer release" in response.json()["detail"]
 

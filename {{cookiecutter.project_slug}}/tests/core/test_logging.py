@@ -82,18 +82,18 @@ async def test_a_new_request_id_is_made_for_any_other(
 
 
 @pytest.mark.anyio
-async def test_a_fault_of_ours_is_an_answer_without_a_trace_but_with_an_id() -> None:
+async def test_an_internal_error_is_an_answer_without_a_trace_but_with_an_id() -> None:
     app = FastAPI()
     add_error_handlers(app)
     app.add_middleware(RequestIdMiddleware)
 
-    @app.get("/fault")
-    async def fault() -> None:
+    @app.get("/error")
+    async def error() -> None:
         raise RuntimeError("secret")
 
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
-        response = await client.get("/fault", headers={"X-Request-ID": "abc"})
+        response = await client.get("/error", headers={"X-Request-ID": "abc"})
     assert (response.status_code, response.json()) == (500, {"detail": "Internal server error."})
     assert response.headers["x-request-id"] == "abc"
 

@@ -1,40 +1,15 @@
-"""Who gets in, and what is told to whom."""
+"""CORS, allowed hosts, security headers, body limit, and /docs."""
 
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import AsyncClient, Response
 
-from app.main import create_app
-from app.settings import Settings
+from tests.core.conftest import client_of, probe_app
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("probe_database_url")]
 
 SITE = "https://app.example"
-
-
-@asynccontextmanager
-async def client_of(
-    app: FastAPI, base_url: str = "http://test", root_path: str = ""
-) -> AsyncIterator[AsyncClient]:
-    transport = ASGITransport(app, raise_app_exceptions=False, root_path=root_path)
-    async with (
-        app.router.lifespan_context(app),
-        AsyncClient(transport=transport, base_url=base_url) as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-def app_with(database_url: str) -> Callable[..., FastAPI]:
-    def app_with(**settings: Any) -> FastAPI:
-        return create_app(Settings(**settings))
-
-    return app_with
 
 
 def assert_headers(response: Response) -> None:
@@ -45,27 +20,25 @@ def assert_headers(response: Response) -> None:
     assert response.headers["x-request-id"]
 
 
-async def test_every_kind_of_answer_has_the_security_headers(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    app = app_with(max_body_bytes=100, allowed_hosts=("test",))
+async def test_every_kind_of_answer_has_the_security_headers() -> None:
+    app = probe_app(max_body_bytes=100, allowed_hosts=("test",))
 
-    @app.get("/fault")
-    async def fault() -> None:
+    @app.get("/error")
+    async def error() -> None:
         raise RuntimeError("a secret")
 
     async with client_of(app) as client:
         answers = {
-            201: await client.post("/tasks", json={"title": "x"}),
-            200: await client.get("/tasks"),
-            204: await client.delete("/tasks/1"),
+            201: await client.post("/probes", json={"name": "x"}),
+            200: await client.get("/probes"),
+            204: await client.delete("/probes/1"),
             307: await client.get("/"),
-            400: await client.get("/tasks", headers={"host": "evil.example"}),
-            404: await client.get("/tasks/1"),
-            405: await client.put("/tasks"),
-            413: await client.post("/tasks", content=b"x" * 101),
-            422: await client.get("/tasks?limit=x"),
-            500: await client.get("/fault"),
+            400: await client.get("/probes", headers={"host": "evil.example"}),
+            404: await client.get("/probes/1"),
+            405: await client.put("/probes"),
+            413: await client.post("/probes", content=b"x" * 101),
+            422: await client.get("/probes?limit=x"),
+            500: await client.get("/error"),
         }
     for status, response in answers.items():
         assert response.status_code == status
@@ -75,27 +48,25 @@ async def test_every_kind_of_answer_has_the_security_headers(
         assert "secret" not in response.text
 
 
-async def test_over_https_browsers_are_told_to_stay_there(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    async with client_of(app_with(), "https://test") as client:
-        response = await client.get("/tasks")
+async def test_hsts_is_sent_over_https_alone() -> None:
+    async with client_of(probe_app(), "https://test") as client:
+        response = await client.get("/probes")
     assert response.headers["strict-transport-security"] == "max-age=31536000"
 
 
-async def test_no_site_may_call_it_unless_it_is_named(app_with: Callable[..., FastAPI]) -> None:
+async def test_cors_allows_only_the_sites_in_the_settings() -> None:
     question = {"origin": SITE, "access-control-request-method": "POST"}
-    async with client_of(app_with()) as client:
+    async with client_of(probe_app()) as client:
         for response in (
-            await client.options("/tasks", headers=question),
-            await client.get("/tasks", headers={"origin": SITE}),
+            await client.options("/probes", headers=question),
+            await client.get("/probes", headers={"origin": SITE}),
         ):
             assert not [name for name in response.headers if name.startswith("access-control")]
 
-    async with client_of(app_with(cors_origins=SITE)) as client:
-        asked = await client.options("/tasks", headers=question)
-        given = await client.get("/tasks", headers={"origin": SITE})
-        other = await client.get("/tasks", headers={"origin": f"{SITE}.evil.example"})
+    async with client_of(probe_app(cors_origins=SITE)) as client:
+        asked = await client.options("/probes", headers=question)
+        given = await client.get("/probes", headers={"origin": SITE})
+        other = await client.get("/probes", headers={"origin": f"{SITE}.evil.example"})
     assert asked.status_code == 200
     assert "POST" in asked.headers["access-control-allow-methods"]
     assert given.headers["access-control-allow-origin"] == SITE
@@ -106,13 +77,11 @@ async def test_no_site_may_call_it_unless_it_is_named(app_with: Callable[..., Fa
         assert "access-control-allow-credentials" not in response.headers
 
 
-async def test_an_error_can_be_read_by_a_site_that_may_call(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    async with client_of(app_with(cors_origins=SITE, max_body_bytes=10)) as client:
+async def test_errors_have_cors_headers_too() -> None:
+    async with client_of(probe_app(cors_origins=SITE, max_body_bytes=10)) as client:
         for response in (
-            await client.get("/tasks/0", headers={"origin": SITE}),
-            await client.post("/tasks", content=b"x" * 11, headers={"origin": SITE}),
+            await client.get("/probes/0", headers={"origin": SITE}),
+            await client.post("/probes", content=b"x" * 11, headers={"origin": SITE}),
         ):
             assert response.status_code in (413, 422)
             assert response.headers["access-control-allow-origin"] == SITE
@@ -130,27 +99,23 @@ async def test_an_error_can_be_read_by_a_site_that_may_call(
         ("", 400),
     ],
 )
-async def test_it_answers_to_its_names_alone(
-    app_with: Callable[..., FastAPI], host: str, status: int
-) -> None:
-    app = app_with(allowed_hosts="api.example, *.wild.example")
+async def test_only_allowed_hosts_are_answered(host: str, status: int) -> None:
+    app = probe_app(allowed_hosts="api.example, *.wild.example")
     async with client_of(app) as client:
-        assert (await client.get("/tasks", headers={"host": host})).status_code == status
+        assert (await client.get("/probes", headers={"host": host})).status_code == status
         # A probe comes by an address.
-        assert (await client.get("/health/ready", headers={"host": host})).status_code == 200
+        assert (await client.get("/health/live", headers={"host": host})).status_code == 200
 
 
-async def test_without_docs_there_is_neither_the_page_nor_the_document(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    async with client_of(app_with(docs=False)) as client:
+async def test_without_docs_there_is_neither_the_page_nor_the_document() -> None:
+    async with client_of(probe_app(docs=False)) as client:
         for path in ("/", "/docs", "/docs/static/swagger-ui-bundle.js", "/openapi.json", "/redoc"):
             assert (await client.get(path)).status_code == 404
-        assert (await client.get("/tasks")).status_code == 200
+        assert (await client.get("/probes")).status_code == 200
 
 
-async def test_the_docs_ask_this_service_alone(app_with: Callable[..., FastAPI]) -> None:
-    async with client_of(app_with()) as client:
+async def test_the_docs_ask_this_service_alone() -> None:
+    async with client_of(probe_app()) as client:
         page = await client.get("/docs")
         assert_headers(page)
         links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -161,22 +126,22 @@ async def test_the_docs_ask_this_service_alone(app_with: Callable[..., FastAPI])
             assert len(response.content) > 500
 
 
-async def test_behind_a_prefix_the_docs_and_a_location_are_or_404(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    async with client_of(app_with(), root_path="/api") as client:
+async def test_behind_a_prefix_the_docs_find_their_files() -> None:
+    async with client_of(probe_app(), root_path="/api") as client:
         page = (await client.get("/api/docs")).text
-        created = await client.post("/api/tasks", json={"title": "x"})
     assert '"/api/docs/static/swagger-ui.css"' in page
     assert "'/api/openapi.json'" in page
-    assert created.headers["location"].startswith("/api/tasks/")
 
 
-async def test_a_method_that_is_not_there_is_told_which_are(
-    app_with: Callable[..., FastAPI],
-) -> None:
-    async with client_of(app_with()) as client:
-        for path, allowed in (("/tasks", "GET, POST"), ("/tasks/1", "GET, PATCH, DELETE")):
+async def test_the_root_redirects_to_the_docs(client: AsyncClient) -> None:
+    response = await client.get("/", follow_redirects=True)
+    assert response.status_code == 200
+    assert response.url.path == "/docs"
+
+
+async def test_405_names_every_method_of_the_path() -> None:
+    async with client_of(probe_app()) as client:
+        for path, allowed in (("/probes", "GET, POST"), ("/probes/1", "GET, PATCH, DELETE")):
             response = await client.put(path)
             assert response.status_code == 405
             assert response.headers["allow"] == allowed

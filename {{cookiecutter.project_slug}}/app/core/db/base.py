@@ -3,8 +3,10 @@
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
 import sqlalchemy as sa
+from pydantic import StringConstraints
 from sqlmodel import Field, SQLModel
 
 from app.core.db.ids import IdType
@@ -19,20 +21,36 @@ SQLModel.metadata.naming_convention = {
 }
 
 
+# Text without NUL, which no text in PostgreSQL can hold.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def time_of_creation(context: Any) -> Any:
+    """The value of `created_at` in the same row, so that the two do not differ at first."""
+    return context.get_current_parameters()["created_at"]
+
+
 class TableBase(SQLModel):
-    """An id, and two times in UTC that the database can also fill in."""
+    """An id, and two times in UTC: set when a row is written, be it by SQL alone."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=IdType)
     created_at: datetime = Field(
-        default_factory=utc_now, sa_column_kwargs={"server_default": sa.func.now()}
+        default=None,
+        nullable=False,
+        sa_column_kwargs={"default": utc_now, "server_default": sa.func.now()},
     )
     updated_at: datetime = Field(
-        default_factory=utc_now,
-        sa_column_kwargs={"server_default": sa.func.now(), "onupdate": utc_now},
+        default=None,
+        nullable=False,
+        sa_column_kwargs={
+            "default": time_of_creation,
+            "onupdate": utc_now,
+            "server_default": sa.func.now(),
+        },
     )
 
 
@@ -42,6 +60,18 @@ class TableBasePublic(SQLModel):
     id: int
     created_at: datetime
     updated_at: datetime
+
+
+class UpdateBase(SQLModel):
+    """The body of a PATCH. A field that is left out stays as it is; unknown ones are refused."""
+
+    model_config = {"extra": "forbid"}
+
+
+def left_out() -> Any:
+    """The default of a field of `UpdateBase` that may be left out, but not be null."""
+    # A factory: a plain default would be shown to clients as a value that they may send.
+    return Field(default_factory=lambda: None)
 
 
 def enum_type(values: type[StrEnum]) -> sa.Enum:

@@ -1,10 +1,13 @@
 """Keyset pages: a cursor is the last id seen, so that a page costs the same at any depth."""
 
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query
+from pydantic import BaseModel, Field
 
 from app.core.db.ids import MAX_ID
+
+T = TypeVar("T")
 
 LimitQuery = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
 
@@ -13,6 +16,15 @@ CURSOR = r"^([1-9a-f][0-9a-f]{0,14}|[1-7][0-9a-f]{15})$"
 CursorQuery = Annotated[
     str | None, Query(pattern=CURSOR, description="`next_cursor` of the page before.")
 ]
+
+
+class Page(BaseModel, Generic[T]):
+    """Some records, newest first, and where the next ones begin."""
+
+    items: list[T]
+    next_cursor: str | None = Field(
+        default=None, description="Give this as `cursor` for the next page; null on the last."
+    )
 
 
 def encode_cursor(last_id: int) -> str:

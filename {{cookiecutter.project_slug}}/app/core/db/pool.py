@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -17,14 +19,34 @@ from app.core.db.settings import DatabaseSettings
 T = TypeVar("T")
 Statement = sa.Executable
 Row = sa.Row[Any]
+Result = sa.CursorResult[Any]
 
 
 class QueueFullError(Exception):
     """Too many requests wait for a connection, or this one has waited for too long."""
 
 
+@dataclass
+class Transaction:
+    """The transaction of a request."""
+
+    pool: "Pool"
+    session: AsyncSession
+    lock: asyncio.Lock  # a connection runs one statement at a time
+    is_open: bool = True
+
+    async def execute(self, statement: Statement, parameters: dict[str, Any]) -> Result:
+        async with self.lock:
+            await self.session.flush()  # the statement sees what was added before
+            connection = await self.session.connection()
+            return await connection.execute(statement, parameters)
+
+
+_transaction: ContextVar[Transaction | None] = ContextVar("transaction", default=None)
+
+
 class Pool:
-    """`first()` and `all()` run one statement; `sessions` are for several.
+    """`first()` and `all()` run one statement; `transaction()` is for several.
 
     One statement is a transaction by itself, so that it needs no BEGIN and no COMMIT. Together with
     plain rows for objects, that is a third to a half of what a session takes. Raises
@@ -78,16 +100,44 @@ class Pool:
         finally:
             self._slots.release()
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction, which commits at the end, and which an error rolls back.
+
+        What else asks for the database meanwhile, in the same request, takes part in it: one
+        request takes one slot. With two, requests would wait for each other.
+        """
+        if outer := self._open_transaction():
+            yield outer.session
+            await outer.session.flush()
+            return
+        async with self.slot(), self.sessions.begin() as session:
+            transaction = Transaction(self, session, asyncio.Lock())
+            _transaction.set(transaction)
+            try:
+                yield session
+            finally:
+                transaction.is_open = False
+                _transaction.set(None)
+
+    def _open_transaction(self) -> Transaction | None:
+        transaction = _transaction.get()
+        if transaction and transaction.is_open and transaction.pool is self:
+            return transaction
+        return None
+
     async def _run(
         self,
         statement: Statement,
         parameters: dict[str, Any],
-        fetch: Callable[[sa.CursorResult[Any]], T],
+        fetch: Callable[[Result], T],
     ) -> T:
         def execute() -> T:
             with self._statements.connect() as connection:
                 return fetch(connection.execute(statement, parameters))
 
+        if transaction := self._open_transaction():
+            return fetch(await transaction.execute(statement, parameters))
         async with self.slot():
             try:
                 # One switch to SQLAlchemy's synchronous side and back, not one for each step.

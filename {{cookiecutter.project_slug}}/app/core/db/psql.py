@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from app.core.db.embedded import EmbeddedError, binary
+from app.core.db.embedded import EmbeddedError, program
 from app.core.db.engine import NoDatabaseError, database_url
 from app.core.settings import CoreSettings
 from app.core.startup import load_settings, stop
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     except NoDatabaseError as error:
         stop(str(error))
     try:
-        psql = binary("psql")
+        psql = str(program("psql"))
     except EmbeddedError:
         psql = shutil.which("psql") or stop("psql is not installed")
     # Ctrl-C is for psql. It ends a query there, and not us, who hold the server.

@@ -19,8 +19,8 @@ PoolDep = Annotated[Pool, Depends(get_pool)]
 
 
 async def get_session(pool: PoolDep) -> AsyncIterator[AsyncSession]:
-    """For several: one transaction. It commits here and nowhere else; an error rolls it back."""
-    async with pool.slot(), pool.sessions.begin() as session:
+    """For several statements: one transaction, which an error rolls back."""
+    async with pool.transaction() as session:
         yield session
 
 

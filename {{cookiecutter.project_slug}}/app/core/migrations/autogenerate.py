@@ -34,6 +34,8 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
         match item:
             case sa.Enum(native_enum=False):
                 return f"sa.String(length={item.length})"  # enum_check holds the values
+            case sa.Interval():
+                return False  # SQLAlchemy's own TypeDecorator
             case sa.types.TypeDecorator():
                 return f"sa.{item.impl_instance!r}"
     if kind == "server_default" and isinstance(item, sa.DefaultClause) and str(item.arg) == "now()":
@@ -54,10 +56,10 @@ def include_object(
     return kind != "column" or name not in ignored_columns(item.table)
 
 
-def ignored_columns(table: sa.Table) -> Iterable[str]:
+def ignored_columns(table: sa.Table) -> list[str]:
     """Columns that the model says are still in the database: `info={"ignored_columns": [...]}`."""
     model = SQLModel.metadata.tables.get(table.key)
-    return () if model is None else model.info.get("ignored_columns", ())
+    return [] if model is None else model.info.get("ignored_columns", [])
 
 
 def tables_of_revisions() -> set[str]:

@@ -1,24 +1,43 @@
 """Errors, in FastAPI's shape: `{"detail": …}`."""
 
-from typing import Any, TypeVar
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, HTTPException, Request, status
+from fastapi import FastAPI, HTTPException, Path, Request, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Match
 
 from app.core.db.engine import timed_out
+from app.core.db.ids import MAX_ID
 from app.core.db.pool import QueueFullError
+from app.core.db.violations import VALUE_ERRORS, violation_of
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 UNREACHABLE = "The database cannot be reached."
+IdPath = Annotated[int, Path(ge=1, le=MAX_ID, description="The id of the record.", examples=[1])]
+UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (
+    OperationalError,
+    InterfaceError,
+    QueueFullError,
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 BUSY = "Too many requests wait for the database."
+
+
+Responses = dict[int | str, dict[str, Any]]
 
 
 class Error(BaseModel):
@@ -27,14 +46,27 @@ class Error(BaseModel):
     detail: str
 
 
-NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": Error, "description": "There is no such record."}
-}
-BAD_BODY: dict[int | str, dict[str, Any]] = {
+class FieldError(BaseModel):
+    """One field that cannot have the value."""
+
+    type: str = Field(examples=["unique"])
+    loc: list[str | int] = Field(examples=[["body", "email"]])
+    msg: str
+
+
+class Conflict(BaseModel):
+    """Another record is in the way."""
+
+    detail: list[FieldError]
+
+
+NOT_FOUND: Responses = {404: {"model": Error, "description": "There is no such record."}}
+CONFLICT: Responses = {409: {"model": Conflict, "description": "Another record is in the way."}}
+BAD_BODY: Responses = CONFLICT | {
     400: {"model": Error, "description": "The body is not text in UTF-8."},
     413: {"model": Error, "description": "The body is too large."},
 }
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+UNAVAILABLE: Responses = {
     503: {"model": Error, "description": "The database is away or busy; try again later."}
 }
 
@@ -68,7 +100,31 @@ def method_not_allowed(request: Request, _: Exception) -> JSONResponse:
     )
 
 
+def integrity_error(_: Request, error: Exception) -> JSONResponse:
+    """409 where another record is in the way, 422 where the value itself is wrong."""
+    assert isinstance(error, IntegrityError)
+    violation = violation_of(error)
+    return fields_response(
+        409 if violation.is_conflict else 422, violation.kind, violation.message, violation.fields
+    )
+
+
+def data_error(_: Request, __: Exception) -> JSONResponse:
+    """A number that is too large for its column, NUL in a text, and the like."""
+    return fields_response(422, "value_error", "A value does not fit its column.", ())
+
+
+def fields_response(
+    status_code: int, kind: str, message: str, fields: Sequence[str]
+) -> JSONResponse:
+    places = [["body", field] for field in fields] or [["body"]]
+    detail = [{"type": kind, "loc": place, "msg": message} for place in places]
+    return JSONResponse({"detail": detail}, status_code=status_code)
+
+
 def database_unavailable(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, DBAPIError):
+        log.error("The database: %s", " ".join(str(error.orig).split()))
     busy = isinstance(error, QueueFullError) or (isinstance(error, DBAPIError) and timed_out(error))
     return JSONResponse(
         {"detail": BUSY if busy else UNREACHABLE},
@@ -94,5 +150,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_middleware(ServerErrorMiddleware, handler=internal_error)
     app.add_exception_handler(RequestValidationError, invalid_request)
     app.add_exception_handler(405, method_not_allowed)
-    for error in (OperationalError, InterfaceError, QueueFullError):
+    app.add_exception_handler(IntegrityError, integrity_error)
+    for error in VALUE_ERRORS:
+        app.add_exception_handler(error, data_error)
+    for error in UNAVAILABLE_ERRORS:
         app.add_exception_handler(error, database_unavailable)
