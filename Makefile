@@ -6,12 +6,10 @@ PROJECT := {{cookiecutter.project_slug}}
 # A file's tests share what they set up.
 PARALLEL := --numprocesses=auto --dist=loadfile
 
-# uv from the PATH, or one in the template's own environment.
-ifneq ($(shell command -v uv 2>/dev/null),)
-UV := uv
-else
-UV := .venv/bin/uv
-SETUP := .venv/bin/uv
+# uv from the PATH, or one of the template's own. Not in .venv, which uv makes with its own Python.
+ifeq ($(shell command -v uv 2>/dev/null),)
+SETUP := .uv/bin/uv
+export PATH := $(CURDIR)/.uv/bin:$(PATH)
 endif
 
 # Caches inside the template's folder would be rendered into projects.
@@ -25,37 +23,37 @@ unexport VIRTUAL_ENV
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-.venv/bin/uv:
-	@echo "No uv on the PATH: installing it into .venv"
-	@python3 -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+.uv/bin/uv:
+	@echo "No uv on the PATH: installing it into .uv"
+	@python3 -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 demo: $(SETUP)  ## Render with the defaults into build/, set up, migrate, serve on http://127.0.0.1:8000
-	@$(UV) run --quiet cookiecutter . --no-input --overwrite-if-exists --output-dir build
+	@uv run --quiet cookiecutter . --no-input --overwrite-if-exists --output-dir build
 	@echo
 	@echo "Serving $(DEMO) on http://127.0.0.1:$(PORT), its docs on /docs; Ctrl-C ends it. Try:"
 	@echo "  curl -X POST localhost:$(PORT)/tasks -H 'content-type: application/json' -d '{\"title\":\"first\"}'"
 	@echo
-	@PATH="$(if $(SETUP),$(CURDIR)/.venv/bin:,)$$PATH" $(MAKE) --no-print-directory -C $(DEMO) run PORT=$(PORT)
+	@$(MAKE) --no-print-directory -C $(DEMO) run PORT=$(PORT)
 
 test: lint  ## Run every test, those of the rendered project included
-	@$(UV) run --quiet pytest $(PARALLEL) $(args)
+	@uv run --quiet pytest $(PARALLEL) $(args)
 
 test-fast: $(SETUP)  ## Run the tests that set nothing up
-	@$(UV) run --quiet pytest $(PARALLEL) -m "not slow" $(args)
+	@uv run --quiet pytest $(PARALLEL) -m "not slow" $(args)
 
-lint: $(SETUP)  ## Look for faults in the template's own code
-	@$(UV) run --quiet ruff check hooks tests benchmarks
-	@$(UV) run --quiet ruff format --check hooks tests benchmarks
-	@$(UV) run --quiet mypy
+lint: $(SETUP)  ## Check the template's own code
+	@uv run --quiet ruff check hooks tests benchmarks
+	@uv run --quiet ruff format --check hooks tests benchmarks
+	@uv run --quiet mypy
 
-format: $(SETUP)  ## Mend the style of the template's own code
-	@$(UV) run --quiet ruff check --fix hooks tests benchmarks
-	@$(UV) run --quiet ruff format hooks tests benchmarks
+format: $(SETUP)  ## Format the template's own code
+	@uv run --quiet ruff format hooks tests benchmarks
+	@uv run --quiet ruff check --fix hooks tests benchmarks
 
 bench: $(SETUP)  ## Measure, and print ratios; only=api for one of render, migrations, image, api
 	@set -e; for part in $(or $(only),render migrations image api); do \
-		$(UV) run --quiet --group bench python -m benchmarks.$$part $(args); done
+		uv run --quiet --group bench python -m benchmarks.$$part $(args); done
 
 site: $(SETUP)  ## Build the pages of the documentation into build/site
 	@rm -rf build/pages build/site && mkdir -p build/pages/project/docs
@@ -63,7 +61,7 @@ site: $(SETUP)  ## Build the pages of the documentation into build/site
 	@mkdir build/pages/benchmarks && cp benchmarks/*.md benchmarks/*.svg build/pages/benchmarks
 	@cp $(foreach page,migrations updating schema,'$(PROJECT)/docs/$(page).md') build/pages/project/docs
 	@find build/pages -name '*.md' -exec sed -i.old 's|$(PROJECT)/docs|project/docs|g; s|{{cookiecutter._site}}/\(docs/recipes/[a-z-]*\)/|../../\1.md|' {} + && find build/pages -name '*.old' -delete
-	@$(UV) run --quiet --group docs zensical build --strict --clean
+	@uv run --quiet --group docs zensical build --strict --clean
 
 clean:  ## Delete what demo and site have made
 	rm -rf build

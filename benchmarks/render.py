@@ -4,27 +4,20 @@
 the libraries that the application uses.
 """
 
+import argparse
 import json
-import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
+from statistics import median
 
+from benchmarks.servers import environment, first_201, wait_for_postgresql
 from benchmarks.timing import Times, goal, medians, progress, run, seconds, table
+from tests.project import free_port
 
 TEMPLATE = Path(__file__).parents[1]
-ROUNDS, COLD_ROUNDS = 7, 3
-IMPORTS = "import aiosqlite, alembic, fastapi, psycopg, pydantic_settings, sqlmodel, uvicorn"
-
-
-def environment(**variables: str) -> dict[str, str]:
-    ours = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "DATABASE_URL", "MIGRATION_DATABASE_URL")
-    return {name: value for name, value in os.environ.items() if name not in ours} | variables
+IMPORTS = "import alembic, fastapi, psycopg, pydantic_settings, sqlmodel, uvicorn"
 
 
 class Bench:
@@ -62,42 +55,16 @@ class Bench:
         parts["migrate"] = seconds(
             lambda: run("uv", "run", "alembic", "upgrade", "head", cwd=project, env=env)
         )
-        parts["serve, first 201"] = seconds(lambda: self.serve(project, env))
+        port = free_port()
+        serve = (str(project / ".venv/bin/uvicorn"), "app.main:app", "--port", str(port))
+        parts["serve, first 201"] = first_201(serve, port, project, env)
+        wait_for_postgresql(project)
         return parts
-
-    def serve(self, project: Path, env: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [str(project / ".venv/bin/uvicorn"), "app.main:app", "--port", str(port)]
-        server = subprocess.Popen(
-            command, cwd=project, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/tasks",
-            data=b'{"title": "first"}',
-            headers={"content-type": "application/json"},
-        )
-        deadline = time.monotonic() + 60
-        try:
-            while time.monotonic() < deadline:
-                try:
-                    with urllib.request.urlopen(request, timeout=5) as response:
-                        if response.status != 201:
-                            raise SystemExit(f"{response.status} instead of 201")
-                        return
-                except OSError:
-                    time.sleep(0.01)
-            raise SystemExit("the service did not answer")
-        finally:
-            server.terminate()
-            server.wait(timeout=20)
 
     def floor(self, project: Path, env: dict[str, str]) -> Times:
         """`uv sync` of the same files with nothing there yet, and the bare import."""
-        copy = self.fresh()
-        for name in ("pyproject.toml", "README.md"):
-            shutil.copy(project / name, copy / name)
+        copy = self.fresh() / "copy"
+        shutil.copytree(project, copy)
         return {
             "uv sync": seconds(lambda: run("uv", "sync", cwd=copy, env=env)),
             "import": seconds(
@@ -106,9 +73,9 @@ class Bench:
         }
 
 
-def compare_first_answer(bench: Bench, cold: bool, project: Path) -> list[list[str]]:
+def compare_first_answer(bench: Bench, cold: bool, project: Path, rounds: int) -> list[list[str]]:
     rows: dict[str, list[float]] = {}
-    for number in range(COLD_ROUNDS if cold else ROUNDS):
+    for number in range(rounds):
         progress(f"first answer, {'cold' if cold else 'warm'}: {number + 1}")
 
         def env() -> dict[str, str]:
@@ -120,7 +87,7 @@ def compare_first_answer(bench: Bench, cold: bool, project: Path) -> list[list[s
             rows.setdefault(name, []).append(value)
         rows.setdefault("floor", []).append(sum(floor.values()))
         rows.setdefault("first answer", []).append(sum(ours.values()))
-    middle = {name: sorted(values)[len(values) // 2] for name, values in rows.items()}
+    middle = {name: median(values) for name, values in rows.items()}
     added = middle["first answer"] - middle["floor"]
     kind = "cold" if cold else "warm"
     lines = [[name, f"{value:.2f} s", ""] for name, value in middle.items()]
@@ -129,7 +96,10 @@ def compare_first_answer(bench: Bench, cold: bool, project: Path) -> list[list[s
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="half of them with a cold cache")
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         bench = Bench(Path(name))
         times = medians(
             {
@@ -139,7 +109,7 @@ def main() -> None:
                     TEMPLATE, "setup=no", "--accept-hooks", "no"
                 ),
             },
-            ROUNDS,
+            rounds,
         )
         reference = times["empty template"]
         rows = [["render", "median", "ratio"]]
@@ -148,7 +118,9 @@ def main() -> None:
         print(f"\nGoal: {goal(times['this template, setup=no'] / reference, 1.5)}")
         project = bench.render(TEMPLATE, "setup=no")
         for cold in (False, True):
-            part = [["part", "median", "goal"], *compare_first_answer(bench, cold, project)]
+            times_each = max(1, rounds // 2) if cold else rounds
+            lines = compare_first_answer(bench, cold, project, times_each)
+            part = [["part", "median", "goal"], *lines]
             kind = "cold cache" if cold else "warm cache"
             table(f"From rendering to the first 201, {kind}", part)
 

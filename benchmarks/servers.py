@@ -1,76 +1,77 @@
-"""A rendered project, databases with rows in it, and servers of it and of the references."""
+"""A rendered project, its databases with rows in them, and servers of it and of the references."""
 
 import contextlib
 import os
-import socket
-import sqlite3
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psycopg
-
 from benchmarks.timing import progress, run
+from tests.project import Databases, free_port, users_environment
 
 TEMPLATE = Path(__file__).parents[1]
-# What the references need beyond the project's own dependencies.
-EXTRA = ["orjson", "psycopg_pool"]
+TASK = b'{"title": "first"}'
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a user's shell, in which no database is set."""
+    ours = ("TEST_DATABASE_URL", "WEB_CONCURRENCY")
+    env = {name: value for name, value in users_environment().items() if name not in ours}
+    return env | variables
 
 
 class Project:
-    def __init__(self, folder: Path) -> None:
+    """A rendered project, set up."""
+
+    def __init__(self, folder: Path, *answers: str, template: Path = TEMPLATE) -> None:
         progress("rendering a project and setting it up")
-        command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input"]
-        run(*command, "--output-dir", folder, cwd=folder)
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *answers]
+        said = run(*command, "--output-dir", folder, cwd=folder, env=environment())
         self.root = folder / "task-service"
         self.python = self.root / ".venv" / "bin" / "python"
-        run("uv", "pip", "install", "--quiet", "--python", self.python, *EXTRA, cwd=folder)
+        if not self.python.exists():
+            raise SystemExit(f"the hook could not set the project up:\n{said}")
+
+    def install(self, *packages: str) -> None:
+        run("uv", "pip", "install", "--quiet", "--python", self.python, *packages, cwd=self.root)
 
     def environment(self, url: str, **variables: str) -> dict[str, str]:
-        ours = ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "DATABASE_URL", "WEB_CONCURRENCY")
-        env = {name: value for name, value in os.environ.items() if name not in ours}
-        return env | {"DATABASE_URL": url, "PYTHONPATH": str(TEMPLATE)} | variables
+        # The references are found by PYTHONPATH.
+        return environment(DATABASE_URL=url, PYTHONPATH=str(TEMPLATE), **variables)
 
-    def fill(self, url: str, rows: int) -> str:
-        """Migrate an empty database and give it tasks with the ids 1 to `rows`; returns its URL."""
-        run(
-            self.python,
-            "-m",
-            "alembic",
-            "upgrade",
-            "head",
-            cwd=self.root,
-            env=self.environment(url),
-        )
-        if url.startswith("sqlite"):
-            with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-                connection.execute(
-                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-                    "INSERT INTO task (title) SELECT 'Task ' || i FROM n",
-                    (rows,),
-                )
-                connection.commit()
-            return url
-        with psycopg.connect(url, autocommit=True) as server:
-            server.execute(
-                "INSERT INTO task (title) SELECT 'Task ' || i FROM generate_series(1, %s) i",
-                (rows,),
+    def fill(self, databases: Databases, rows: int) -> str:
+        """Make a database with tasks of the ids 1 to `rows`; returns its URL."""
+        url = databases.create()
+        upgrade = ("-m", "alembic", "upgrade", "head")
+        run(self.python, *upgrade, cwd=self.root, env=self.environment(url))
+        if databases.server is None:
+            numbers = (
+                f"(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
+                " SELECT i FROM n)"
             )
-            server.execute("VACUUM ANALYZE task")
+            after = "ANALYZE"
+        else:
+            numbers, after = f"generate_series(1, {rows}) i", "VACUUM ANALYZE task"
+        insert = f"INSERT INTO task (title) SELECT 'Task ' || i FROM {numbers}"
+        databases.query(url, insert, after)
         return url
 
     @contextlib.contextmanager
     def serving(self, app: str, url: str, **variables: str) -> Iterator["Server"]:
         """Run an application as the image does: uvicorn with its own choice of loop and parser."""
         port = free_port()
+        # An older revision of the template has it in another folder.
+        (log_config,) = (self.root / "app").rglob("logging.json")
         command = [str(self.python), "-m", "uvicorn", app, "--port", str(port)]
-        command += ["--log-config", "app/logging.json"]
         process = subprocess.Popen(
-            command,
+            [*command, "--log-config", str(log_config)],
             cwd=self.root,
             env=self.environment(url, **variables),
             stdout=subprocess.DEVNULL,
@@ -109,8 +110,52 @@ class Server:
         return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def first_201(command: Sequence[str], port: int, folder: Path, env: dict[str, str]) -> float:
+    """Seconds from the start of a command until its service, on this port, has created a task.
+
+    Then ends all that the command has started.
+    """
+    with tempfile.TemporaryFile("w+") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            while not creates_task(port):
+                if process.poll() is not None or time.perf_counter() > started + 600:
+                    log.seek(0)
+                    raise SystemExit(f"{' '.join(command)} does not serve:\n{log.read()}")
+                time.sleep(0.01)
+            return time.perf_counter() - started
+        finally:
+            end(process)
+
+
+def creates_task(port: int) -> bool:
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/tasks", TASK, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return bool(response.status == 201)
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{request.full_url} answers with {error.code}") from None
+    except OSError:
+        return False
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all others of its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for_postgresql(project: Path) -> None:
+    """Wait until a project's embedded server, if it has one, has stopped after its last user."""
+    deadline = time.monotonic() + 60
+    while (project / ".postgres" / "data" / "postmaster.pid").exists():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the server in {project} does not stop")
+        time.sleep(0.1)

@@ -1,12 +1,15 @@
-"""Compare how long things take: in turns, so that what else the machine does hits all alike."""
+"""Compare how long things take: in turns, so that other work on the machine affects all alike."""
 
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 Times = dict[str, float]
 
 
@@ -26,14 +29,20 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def medians(subjects: dict[str, Callable[[], object]], rounds: int) -> Times:
-    """The median time of each subject, in seconds. One round is once each, in turns."""
-    taken: dict[str, list[float]] = {name: [] for name in subjects}
+def in_turns(subjects: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each subject returns. One round is once each, in the order given."""
+    taken: dict[str, list[T]] = {name: [] for name in subjects}
     for number in range(rounds):
-        for name, action in subjects.items():
+        for name, measure in subjects.items():
             progress(f"{name}: {number + 1} of {rounds}")
-            taken[name].append(seconds(action))
-    return {name: statistics.median(values) for name, values in taken.items()}
+            taken[name].append(measure())
+    return taken
+
+
+def medians(subjects: Mapping[str, Callable[[], object]], rounds: int) -> Times:
+    """The median time of each subject, in seconds."""
+    timed = {name: partial(seconds, action) for name, action in subjects.items()}
+    return {name: statistics.median(taken) for name, taken in in_turns(timed, rounds).items()}
 
 
 def progress(text: str) -> None:

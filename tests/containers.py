@@ -1,6 +1,7 @@
-"""A real container engine, the image of a rendered project, and PostgreSQL beside it."""
+"""A real container engine, the images of rendered projects, and PostgreSQL beside them."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -28,8 +29,9 @@ needs_engine = [
     ),
 ]
 
-# As strict as a cluster can be.
+# As strict as a cluster can be. Podman would mount a writable /tmp, Docker does not.
 HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+HARDENED += ["--read-only-tmpfs=false"] if PODMAN else []
 PASSWORD = "p%40ss"  # p@ss, as it stands in a URL
 
 
@@ -59,9 +61,20 @@ def built(project: Path, *options: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def image(set_up: Callable[..., Path]) -> Iterator[str]:
-    with built(set_up(), "--no-cache") as tag:
-        yield tag
+def images(set_up: Callable[..., Path]) -> Iterator[Callable[[str], str]]:
+    """The image of a project with this database, built once."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def build(database: str) -> str:
+            return stack.enter_context(built(set_up(database=database), "--no-cache"))
+
+        yield build
+
+
+@pytest.fixture
+def image(images: Callable[[str], str], dialect: str) -> str:
+    return images(dialect)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +96,7 @@ class Postgres:
         """Make and start it, with an empty database `app`."""
         password = ["--env", "POSTGRES_USER=app", "--env", "POSTGRES_PASSWORD=p@ss"]
         place = ["--name", self.name, "--network", self.network]
-        engine("run", "--detach", *place, *password, "postgres:17")
+        engine("run", "--detach", *place, *password, "postgres:18")
 
     def url(self, database: str = "app") -> str:
         """As another container of the network sees it."""
@@ -124,6 +137,14 @@ def database(postgres: Postgres) -> str:
     name = f"test_{uuid.uuid4().hex[:8]}"
     postgres.sql(f"CREATE DATABASE {name}")
     return name
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    """The name of a volume, deleted after the test."""
+    name = f"template-test-{uuid.uuid4().hex[:8]}"
+    yield name
+    engine("volume", "rm", "--force", name, check=False)
 
 
 class App:

@@ -61,8 +61,9 @@ def test_answers_on_the_command_line(run: Run) -> None:
 
 
 def test_answers_at_the_prompts(run: Run) -> None:
-    # name, slug, description, author, e-mail, license, Python, CI (the second), Kubernetes, setup
-    check(run(str(TEMPLATE), answers="Quokka Ledger\n\n\n\n\n\n\n2\nyes\nno\n"))
+    # name, slug, description, author, e-mail, database, license, Python, CI (the second),
+    # Kubernetes, setup
+    check(run(str(TEMPLATE), answers="Quokka Ledger\n\n\n\n\n\n\n\n2\nyes\nno\n"))
 
 
 def test_answers_in_a_config_file(run: Run) -> None:

@@ -73,8 +73,8 @@ def project(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Project:
     """A project with a name and a description that are to be text, and nothing else."""
-    folder = render(project_name=NAME, description=DESCRIPTION, project_slug="odd")
-    return Project(set_up(), folder)
+    texts = {"project_name": NAME, "description": DESCRIPTION, "project_slug": "odd"}
+    return Project(set_up(database="sqlite"), render(database="sqlite", **texts))
 
 
 @contextlib.contextmanager

@@ -10,13 +10,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TEMPLATE, copy_template
-from tests.project import free_port, users_environment
+from tests.project import Databases, free_port, users_environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +37,8 @@ def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("home")
     folders = []
     for number, folder in enumerate(os.environ["PATH"].split(os.pathsep)):
-        if Path(folder) == TEMPLATE / ".venv" / "bin" or not Path(folder).is_dir():
+        ours = (TEMPLATE / ".venv" / "bin", TEMPLATE / ".uv" / "bin")
+        if Path(folder) in ours or not Path(folder).is_dir():
             continue
         if (Path(folder) / "uv").exists():
             shadow = home / f"path{number}"
@@ -98,7 +99,12 @@ def create_task(port: int) -> tuple[int, dict[str, object]]:
         return response.status, json.load(response)
 
 
-def test_make_demo_serves_on_a_machine_without_uv(
+def with_uv(clone: Path, env: dict[str, str]) -> dict[str, str]:
+    """The same machine, with the uv that `make demo` has brought along."""
+    return env | {"PATH": f"{clone / '.uv' / 'bin'}{os.pathsep}{env['PATH']}"}
+
+
+def test_make_demo_serves_from_postgresql_18_on_a_machine_without_uv(
     clone: Path, bare_machine: dict[str, str]
 ) -> None:
     port = free_port()
@@ -107,17 +113,35 @@ def test_make_demo_serves_on_a_machine_without_uv(
         assert (status, task["title"]) == (201, "first")
         assert f"http://127.0.0.1:{port}" in said
         assert "Traceback" not in said
+        done = subprocess.run(
+            ["make", "psql", 'args=-tAc "SELECT title, version() FROM task"'],
+            cwd=clone / "build" / "task-service",
+            env=with_uv(clone, bare_machine),
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.startswith("first|PostgreSQL 18"), done.stdout + done.stderr
 
 
-def test_the_same_project_serves_from_postgresql_by_one_variable(
-    clone: Path, bare_machine: dict[str, str], postgresql: str
+def test_the_same_project_serves_from_another_server_by_one_variable(
+    clone: Path, bare_machine: dict[str, str], databases: Databases
 ) -> None:
     project = clone / "build" / "task-service"
     assert project.is_dir(), "the demo before has to have rendered it"
-    port = free_port()
-    path = f"{clone / '.venv' / 'bin'}{os.pathsep}{bare_machine['PATH']}"
-    env = bare_machine | {"DATABASE_URL": postgresql, "PATH": path}
-    with serving(["make", "run"], project, env, port) as said:
+    port, url = free_port(), databases.create()
+    env = with_uv(clone, bare_machine) | {"DATABASE_URL": url}
+    with serving(["make", "run"], project, env, port):
         status, task = create_task(port)
         assert (status, task["title"]) == (201, "first")
-        assert "PostgresqlImpl" in said
+    assert databases.query(url, "SELECT title FROM task") == [("first",)]
+
+
+def test_without_uv_make_says_how_to_get_it(
+    bake: Callable[..., Path], bare_machine: dict[str, str]
+) -> None:
+    for target in ("setup", "run", "test", "check", "compose-up"):
+        done = subprocess.run(
+            ["make", target], cwd=bake(), env=bare_machine, capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("uv is not installed: pipx install uv, or see https://")

@@ -115,7 +115,7 @@ def test_a_private_fork_follows_and_its_projects_with_it(template: Path, tmp_pat
 
     run("make", "template-update", folder=project)
     assert '"click>=8"' in (project / "pyproject.toml").read_text("utf-8")
-    assert "TIMEOUT_SECONDS = 4" in (project / "app/health.py").read_text("utf-8")
+    assert "TIMEOUT_SECONDS = 4" in (project / "app/core/health.py").read_text("utf-8")
     made_from = json.loads((project / ".cookiecutter.json").read_text("utf-8"))["template"]
     assert made_from == {"repository": str(remote), "version": "0.2.0+house.1"}
     commit(project, "Update")

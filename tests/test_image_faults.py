@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Callable
 
+from tests.conftest import on_sqlite
 from tests.containers import PODMAN, App, Postgres, engine, needs_engine, wait_for
 from tests.load import Load
 
@@ -29,6 +30,46 @@ def test_sigterm_under_load_loses_no_accepted_request(
     rows = postgres.sql("SELECT title FROM task", database).splitlines()
     assert sorted(rows) == sorted(load.created)
     assert set(load.statuses) <= {201, 0}
+
+
+def titles(start: Start, options: tuple[str, ...]) -> list[str]:
+    """The titles of all tasks in the SQLite file of a volume."""
+    query = "sqlite3.connect('/data/app.db').execute('SELECT title FROM task')"
+    program = f"import sqlite3; print(*(row[0] for row in {query}))"
+    return start("python", "-c", program, options=options).ended()[1].split()
+
+
+@on_sqlite
+def test_sigterm_under_load_loses_no_accepted_request_of_a_sqlite_service(
+    start: Start, volume: str
+) -> None:
+    options = ("--volume", f"{volume}:/data")
+    app = start(options=options)
+    wait_for(app.is_ready)
+    load = Load(app.place())
+    wait_for(lambda: len(load.created) > 200)
+    engine("stop", "--time", "20", app.name)
+    load.stop()
+    assert app.ended()[0] == 0
+    assert sorted(titles(start, options)) == sorted(load.created)
+    assert set(load.statuses) <= {201, 0}
+
+
+@on_sqlite
+def test_every_201_is_in_the_sqlite_file_after_the_container_is_killed(
+    start: Start, volume: str
+) -> None:
+    options = ("--volume", f"{volume}:/data")
+    app = start(options=options)
+    wait_for(app.is_ready)
+    load = Load(app.place())
+    wait_for(lambda: len(load.created) > 200)
+    engine("kill", app.name)
+    load.stop()
+    assert set(load.created) <= set(titles(start, options))
+    again = start(options=options)
+    wait_for(again.is_ready)
+    assert again.request("/tasks", b'{"title": "after"}')[0] == 201
 
 
 def test_a_database_that_restarts_under_load_is_found_again(

@@ -60,13 +60,10 @@ SHORT_NAMES = {"Deployment", "Job", "Service"}
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 COMMAND = ["alembic", "upgrade", "head"]
 
-# Two of them in the fast tests; kubectl takes a third of a second for each.
+# One of them in the fast tests; kubectl takes a third of a second for each.
 every_answer = pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=[] if kind in ("defaults", "quotes") else pytest.mark.slow)
-        for kind in ANSWERS
-    ],
+    [pytest.param(kind, marks=[] if kind == "defaults" else pytest.mark.slow) for kind in ANSWERS],
 )
 every_build = pytest.mark.parametrize("name", BUILDS)
 

@@ -103,7 +103,7 @@ OF_ONE_DATABASE = {
             "a statement is SQLite's",
             NOTES,
             FIRST_OF_NOTES,
-            f"{FIRST_OF_NOTES}    op.execute(\"INSERT OR IGNORE INTO task (title) VALUES ('x')\")\n",
+            f"{FIRST_OF_NOTES}    op.execute(\"REPLACE INTO task (title) VALUES ('x')\")\n",
         ),
         (
             "a revision reads rows, which --sql cannot",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import on_both_databases
 from tests.project import Databases, Project
 from tests.test_server_faults import serving
 
@@ -11,6 +12,7 @@ EXAMPLES = 150
 
 
 @pytest.mark.slow
+@on_both_databases
 def test_every_answer_is_one_that_the_document_allows(
     project: Project, databases: Databases, tmp_path: Path
 ) -> None:

@@ -11,55 +11,70 @@ from pathlib import Path
 
 import pytest
 
+from tests.interpreters import NEWEST, OLDEST, interpreter
 from tests.project import users_environment
+from tests.test_rendering import every_database
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, every_database]
+
+Run = Callable[..., str]
 
 
-def make(project: Path, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    arguments = [f"{name}={value}" for name, value in variables.items()]
-    return subprocess.run(
-        ["make", target, *arguments],
-        cwd=project,
+def passed(said: str) -> int:
+    """How many tests passed; none was skipped."""
+    assert "skipped" not in said
+    found = re.search(r"(\d+) passed in", said)
+    assert found, said
+    return int(found[1])
+
+
+def test_make_check_passes(set_up: Callable[..., Path], database: str) -> None:
+    done = subprocess.run(
+        ["make", "check"],
+        cwd=set_up(database=database),
         env=users_environment(),
         capture_output=True,
         text=True,
     )
-
-
-def test_make_check_passes(set_up: Callable[..., Path]) -> None:
-    done = make(set_up(), "check")
-    print(done.stdout[-3000:])
     assert done.returncode == 0, done.stdout + done.stderr
-    passed = re.search(r"(\d+) passed in", done.stdout)
-    assert passed
-    assert int(passed[1]) > 100
-    assert "skipped" not in done.stdout
+    assert passed(done.stdout) > 100
 
 
-def test_the_lowest_versions_that_are_allowed_pass_the_tests(
-    render: Callable[..., Path], open_folder: Path
-) -> None:
-    project = open_folder / "lowest"
-    shutil.copytree(render(), project)
-    env = users_environment() | {"UV_RESOLUTION": "lowest-direct"}
+@pytest.fixture
+def run(render: Callable[..., Path], open_folder: Path, database: str) -> Run:
+    """Run a command in a project that is not yet set up. It must succeed; returns its output."""
+    folder = open_folder / f"{database}-{len(list(open_folder.iterdir()))}"
+    project = Path(shutil.copytree(render(database=database), folder))
+    env = users_environment()
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
 
-    def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+    def run(*command: str, **variables: str) -> str:
+        done = subprocess.run(
+            command, cwd=project, env=env | variables, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run("uv", "sync", "--quiet")
-    text = (project / "pyproject.toml").read_text("utf-8")
-    lowest = dict(re.findall(r'^    "([a-z-]+)[^">]*>=([0-9.]+)', text, re.MULTILINE))
-    frozen = dict(line.split("==") for line in run("uv", "pip", "freeze").split())
+    return run
+
+
+def test_the_tests_pass_on_the_newest_python(run: Run) -> None:
+    python = interpreter(NEWEST)
+    run("uv", "sync", "--quiet", UV_PYTHON=python)
+    assert run("uv", "run", "python", "--version").startswith(f"Python {NEWEST}.")
+    assert passed(run("uv", "run", "pytest")) > 100
+
+
+def test_the_tests_pass_on_the_oldest_python_with_the_lowest_versions(run: Run) -> None:
+    lowest = {"UV_PYTHON": interpreter(OLDEST), "UV_RESOLUTION": "lowest-direct"}
+    run("uv", "sync", "--quiet", **lowest)
+    text = run("cat", "pyproject.toml")
+    frozen = dict(line.split("==") for line in run("uv", "pip", "freeze", **lowest).split())
     # Those of the service; a development tool may ask another one for more.
-    service = tomllib.loads(text)["project"]["dependencies"]
-    for name in (re.split(r"[\[>]", one)[0] for one in service):
-        version = lowest[name]
+    for requirement in tomllib.loads(text)["project"]["dependencies"]:
+        found = re.match(r"([a-z-]+)(?:\[\w+\])?>=([0-9.]+)", requirement)
+        assert found, requirement
+        name, version = found.groups()
         assert re.fullmatch(rf"{re.escape(version)}(\.0)*", frozen[name]), (name, frozen[name])
     # What the template's other tests do with a service, they do with the newest.
-    passed = re.search(r"(\d+) passed in", run("uv", "run", "pytest"))
-    assert passed
-    assert int(passed[1]) > 100
+    assert passed(run("uv", "run", "pytest", **lowest)) > 100

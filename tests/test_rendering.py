@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner
 
 from tests.conftest import TEMPLATE
 
@@ -22,18 +24,15 @@ QUESTIONS = {
 COMBINATIONS = [
     dict(zip(QUESTIONS, chosen, strict=True)) for chosen in itertools.product(*QUESTIONS.values())
 ]
-# Any two answers to two of these questions meet in one of these twelve combinations.
-PAIRS = [
+# Each answer meets each database in one of these eight. The slow tests try all combinations.
+FAST = [
     {
-        name: QUESTIONS[name][number % len(QUESTIONS[name])]
-        for name, number in {
-            "database": license + python,
-            "license": license,
-            "python_version": python,
-            "ci": license + python,
-        }.items()
+        "database": QUESTIONS["database"][database],
+        "license": QUESTIONS["license"][license],
+        "python_version": QUESTIONS["python_version"][(license + database) % 3],
+        "ci": QUESTIONS["ci"][(license + 2 * database) % 3],
     }
-    for license, python in itertools.product(range(4), range(3))
+    for database, license in itertools.product(range(2), range(4))
 ]
 # No other answer changes what this one adds, but for what removes the files of `ci`.
 WITH_KUBERNETES = [
@@ -41,7 +40,6 @@ WITH_KUBERNETES = [
     | {"kubernetes": "yes"}
     for ci in QUESTIONS["ci"]
 ]
-FAST = PAIRS + WITH_KUBERNETES
 CI_FILES = {
     "github": [".github/dependabot.yml", ".github/workflows/ci.yml"],
     "gitlab": [".gitlab-ci.yml"],
@@ -74,7 +72,7 @@ FOREIGN_WORDS = {
     r"|concurrently|MIGRATION_DATABASE_URL|(statement|lock)_timeout",
 }
 # The page, and the line of the README, that say how a SQLite project moves to PostgreSQL.
-MOVING = "docs/postgresql.md"
+MOVING = "docs/migrations.md"
 
 every_combination = pytest.mark.parametrize(
     "answers",
@@ -82,7 +80,7 @@ every_combination = pytest.mark.parametrize(
         pytest.param(
             answers,
             id="-".join(answers.values()),
-            marks=[] if answers in FAST else pytest.mark.slow,
+            marks=[] if answers in FAST or answers == WITH_KUBERNETES[0] else pytest.mark.slow,
         )
         for answers in COMBINATIONS + WITH_KUBERNETES
     ],
@@ -114,11 +112,11 @@ def snapshot(database: str) -> list[str]:
     return [name for only, _, name in named if only in ("", database)]
 
 
-def test_any_two_answers_meet_in_the_fast_tests() -> None:
-    def pairs(combinations: list[dict[str, str]]) -> set[tuple[tuple[str, str], ...]]:
-        return {pair for one in combinations for pair in itertools.combinations(one.items(), 2)}
+def test_each_answer_meets_each_database_in_the_fast_tests() -> None:
+    def met(combinations: list[dict[str, str]]) -> set[tuple[str, str]]:
+        return {(one["database"], answer) for one in combinations for answer in one.values()}
 
-    assert pairs(PAIRS) == pairs(COMBINATIONS)
+    assert met(FAST) == met(COMBINATIONS)
 
 
 def test_every_choice_is_among_the_combinations() -> None:
@@ -158,13 +156,16 @@ def is_about_moving(name: str, line: str) -> bool:
 
 @every_combination
 def test_no_template_syntax_is_left(bake: Bake, answers: dict[str, str]) -> None:
+    source = TEMPLATE / "{{cookiecutter.project_slug}}"
     for name, text in texts_of(bake(**answers)).items():
-        if name == "alembic/script.py.mako":
-            continue
-        without_actions = re.sub(r"\$\{\{.*?\}\}", "", text)
-        if name != "scripts/alembic_static.py":  # it looks for just these
-            assert not re.search(r"\{\{|\{%|\{#", without_actions), name
         assert "cookiecutter." not in text.replace(".cookiecutter.json", ""), name
+        if any(
+            (place / name).is_file() and (place / name).read_text("utf-8") == text
+            for place in (source, source / "_sqlite")
+        ):
+            continue  # copied as it stands, with braces of its own
+        without_actions = re.sub(r"\$\{\{.*?\}\}", "", text)
+        assert not re.search(r"\{\{|\{%|\{#", without_actions), name
 
 
 @every_combination
@@ -242,12 +243,14 @@ def test_a_file_follows_its_published_schema(
     files = [str(bake(**combination(**answers)) / name) for answers in chosen]
     if schema == "github-workflows":
         files.append(str(TEMPLATE / name))  # the template's own
-    run("check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files, cwd=TEMPLATE)
+    # In this process: the import takes longer than the check.
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", f"vendor.{schema}", *files])
+    assert done.exit_code == 0, done.output
 
 
 def test_the_dockerfile_is_clean_and_of_the_chosen_python(bake: Bake) -> None:
     linted = set()
-    for answers in PAIRS:
+    for answers in FAST:
         file = bake(**answers) / "Dockerfile"
         assert f"ARG PYTHON_VERSION={answers['python_version']}\n" in file.read_text("utf-8")
         if answers["database"] not in linted:
@@ -263,9 +266,8 @@ def test_pyproject_follows_its_published_schema(bake: Bake) -> None:
     run("validate_pyproject", *(str(one / "pyproject.toml") for one in projects), cwd=TEMPLATE)
 
 
-@every_database
-def test_the_same_answers_give_the_same_bytes(bake: Bake, render: Bake, database: str) -> None:
-    answers = combination(database=database)
+def test_the_same_answers_give_the_same_bytes(bake: Bake, render: Bake) -> None:
+    answers = combination(database="sqlite")
     first, second = bake(**answers), render(**answers)
     assert files_of(first) == files_of(second)
     assert texts_of(first) == texts_of(second)

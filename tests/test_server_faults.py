@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import on_both_databases
 from tests.load import Load
 from tests.project import Databases, Project, free_port
 
@@ -69,6 +70,7 @@ def url(project: Project, databases: Databases) -> str:
     return url
 
 
+@on_both_databases
 def test_every_201_is_in_the_database_after_a_kill(
     project: Project, databases: Databases, url: str
 ) -> None:
@@ -120,6 +122,7 @@ def connections(databases: Databases, url: str) -> list[tuple[str]]:
     )
 
 
+@on_both_databases
 def test_ten_thousand_clients_that_leave_take_no_connection_with_them(
     project: Project, databases: Databases, url: str
 ) -> None:
@@ -145,6 +148,7 @@ def test_ten_thousand_clients_that_leave_take_no_connection_with_them(
     assert rows[0] == 0
 
 
+@on_both_databases
 def test_slow_clients_hold_no_connection(project: Project, databases: Databases, url: str) -> None:
     limits = {"DATABASE_POOL_SIZE": "1", "DATABASE_CONNECT_TIMEOUT_SECONDS": "1"}
     with contextlib.ExitStack() as stack, serving(project, url, **limits) as server:
@@ -171,7 +175,6 @@ def test_slow_clients_hold_no_connection(project: Project, databases: Databases,
             assert client.recv(100).startswith(b"HTTP/1.1 201")
 
 
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_a_table_that_is_locked_is_a_bounded_wait_and_503(
     project: Project, databases: Databases, url: str
 ) -> None:

@@ -2,23 +2,24 @@
 
 from datetime import UTC, datetime
 
-from app.tasks.models import TaskCreate, TaskPage, TaskPublic
+from app.core.db.pagination import Page
+from app.tasks.models import TaskCreate, TaskPublic
 from fastapi import FastAPI
 
 NOW = datetime.now(UTC)
 TASK = TaskPublic(id=1, title="Task 1", created_at=NOW, updated_at=NOW)
-PAGE = TaskPage(items=[TASK] * 20, next_cursor="1")
+PAGE = Page[TaskPublic](items=[TASK] * 20, next_cursor="1")
 
 app = FastAPI()
 
 
-@app.get("/tasks/{task_id}")
-async def get_task(task_id: int) -> TaskPublic:
+@app.get("/tasks/{id_}")
+async def get_task(id_: int) -> TaskPublic:
     return TASK
 
 
 @app.get("/tasks")
-async def list_tasks(limit: int = 20, cursor: str | None = None) -> TaskPage:
+async def list_tasks(limit: int = 20, cursor: str | None = None) -> Page[TaskPublic]:
     return PAGE
 
 

@@ -47,7 +47,7 @@ def answer(content: Any, status: int = 200) -> Response:
 
 
 async def get_task(request: Request) -> Response:
-    return answer((await rows(GET, int(request.path_params["task_id"])))[0])
+    return answer((await rows(GET, int(request.path_params["id_"])))[0])
 
 
 async def list_tasks(request: Request) -> Response:
@@ -68,7 +68,7 @@ async def create_task(request: Request) -> Response:
 
 app = Starlette(
     routes=[
-        Route("/tasks/{task_id:int}", get_task),
+        Route("/tasks/{id_:int}", get_task),
         Route("/tasks", list_tasks),
         Route("/tasks", create_task, methods=["POST"]),
     ],

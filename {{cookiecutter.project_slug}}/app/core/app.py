@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -21,6 +22,18 @@ from app.core.web.middleware import add_middleware
 def operation_id(route: APIRoute) -> str:
     """The function's name, so that generated clients keep theirs when a path changes."""
     return route.name
+
+
+class FeatureError(Exception):
+    """A file of a feature lacks what it is for; the text is one line."""
+
+
+def router_of(module: str) -> APIRouter:
+    """The router of a feature. Raises FeatureError where its router.py defines none."""
+    router = getattr(import_module(module), "router", None)
+    if not isinstance(router, APIRouter):
+        raise FeatureError(f"{module.replace('.', '/')}.py has no `router = APIRouter(…)`")
+    return router
 
 
 @asynccontextmanager
@@ -55,9 +68,10 @@ def add_core(app: FastAPI, settings: CoreSettings) -> None:
     add_error_handlers(app)
     add_middleware(app, settings)
     app.include_router(health.router)
-    for module in features.load("router"):
-        if not isinstance(getattr(module, "router", None), APIRouter):
-            stop(f"{module.__file__} has no `router = APIRouter(…)`")
-        app.include_router(module.router)
+    for module in features.modules("router"):
+        try:
+            app.include_router(router_of(module))
+        except FeatureError as error:
+            stop(str(error))
     if settings.docs:
         add_docs(app)

@@ -3,15 +3,18 @@
 import difflib
 import re
 import sys
+from importlib import import_module
 
 import sqlalchemy as sa
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from app.core import ROOT
+from app.core import ROOT, features
+from app.core.app import FeatureError, router_of
 from app.core.db.doctor import check_database
 from app.core.db.revisions import current_heads
 from app.core.health import code_revisions, names
+from app.core.migrations.schema import PICTURE, draw
 from app.core.settings import CoreSettings
 from app.core.startup import errors_of
 from scripts.alembic_static import static_faults
@@ -58,9 +61,27 @@ def check_revision(report: Report, connection: sa.Connection) -> None:
         report.well(f"the database is at revision {names(current)}")
 
 
-def check_picture(report: Report) -> None:
-    from app.core.migrations.schema import PICTURE, draw
+def check_features(report: Report) -> bool:
+    """Can every feature be loaded?"""
+    before = report.problems
+    for load, modules in (
+        (import_module, features.modules("models")),
+        (router_of, features.modules("router")),
+    ):
+        for module in modules:
+            file = module.replace(".", "/") + ".py"
+            try:
+                load(module)
+            except FeatureError as error:
+                report.problem(str(error), f"edit {file}")
+            except Exception as error:  # whatever the owner's code raises
+                report.problem(f"{file} cannot be imported: {error!r}", f"edit {file}")
+    if report.problems == before:
+        report.well("the features")
+    return report.problems == before
 
+
+def check_picture(report: Report) -> None:
     if PICTURE.exists() and PICTURE.read_text("utf-8") == draw():
         report.well("docs/schema.md shows the models")
     else:
@@ -72,7 +93,8 @@ def main() -> int:
     settings = check_settings(report)
     if settings is not None:
         check_database(report, settings, check_revision)
-    check_picture(report)
+    if check_features(report):
+        check_picture(report)
     return min(report.problems, 1)
 
 

@@ -8,14 +8,15 @@ from app.core import ROOT
 APP = ROOT / "app"
 
 
-def load(name: str) -> list[ModuleType]:
-    """Import each `<name>.py` of a folder below `app/`, in the order of the paths.
+def modules(name: str) -> list[str]:
+    """The module of each `<name>.py` in a folder below `app/`, in the order of the paths.
 
     A folder may be nested: `app/billing/invoices/router.py`. The core has no features.
     """
-    paths = [path.relative_to(ROOT) for path in APP.rglob(f"*/{name}.py")]
-    return [
-        import_module(".".join(path.with_suffix("").parts))
-        for path in sorted(paths)
-        if path.parts[1] != "core"
-    ]
+    paths = [path.relative_to(ROOT).with_suffix("") for path in APP.rglob(f"*/{name}.py")]
+    return [".".join(path.parts) for path in sorted(paths) if path.parts[1] != "core"]
+
+
+def load(name: str) -> list[ModuleType]:
+    """Import `<name>.py` of each feature that has one."""
+    return [import_module(module) for module in modules(name)]

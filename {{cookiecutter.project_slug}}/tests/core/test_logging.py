@@ -47,9 +47,9 @@ def test_json_is_one_object_a_line_whatever_is_logged() -> None:
 
 
 def test_json_has_the_parts_of_an_access() -> None:
-    access = ("1.2.3.4:5", "GET", "/tasks", "1.1", 200)
+    access = ("1.2.3.4:5", "GET", "/probes", "1.1", 200)
     entry = json.loads(line(JSONFormatter(), "%s %s %s %s %d", *access, logger="uvicorn.access"))
-    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/tasks", 200)
+    assert (entry["method"], entry["path"], entry["status"]) == ("GET", "/probes", 200)
 
 
 def test_text_ends_with_the_request_id() -> None:

@@ -22,7 +22,8 @@ def check_database(
         if settings.migration_database_url is not None:
             urls["MIGRATION_DATABASE_URL"] = migration_url(settings)
     except NoDatabaseError as error:
-        report.problem(str(error))
+        text, _, fix = str(error).partition(". Set ")
+        report.problem(text, f"set {fix}")
         return
     for variable, url in urls.items():
         engine = create_migration_engine(url, settings)
@@ -30,8 +31,8 @@ def check_database(
             with engine.connect() as connection:
                 embedded = settings.database_url is None and variable == "DATABASE_URL"
                 report.well("the embedded PostgreSQL" if embedded else f"{variable} is reached")
-                check_lock(report, connection, url)
-                if variable == list(urls)[-1]:
+                if variable == list(urls)[-1]:  # the one that migrations use
+                    check_lock(report, connection, variable, url)
                     check_revision(report, connection)
         except OperationalError as error:
             report.problem(*unreachable(variable, url, str(error.orig)))
@@ -58,11 +59,14 @@ def unreachable(variable: str, url: sa.URL, reason: str) -> tuple[str, ...]:
     )
 
 
-def check_lock(report: Report, connection: sa.Connection, url: sa.URL) -> None:
+def check_lock(report: Report, connection: sa.Connection, variable: str, url: sa.URL) -> None:
+    login = url.set(drivername="postgresql", password=None).render_as_string()
     for row in lock_holders(connection, "advisory"):
-        login = url.set(drivername="postgresql", password=None).render_as_string()
+        end = f"SELECT pg_terminate_backend({row.pid})"
         report.problem(
             f"A migration holds the lock: {describe(row)}",
             "wait for it to end; if it never does:",
-            f'psql "{login}" -c "SELECT pg_terminate_backend({row.pid})"',
+            f"""make psql args='-c "{end}"'"""
+            if variable == "DATABASE_URL"
+            else f'psql "{login}" -c "{end}"',
         )

@@ -57,7 +57,7 @@ class Pool:
         statements = create_engine(settings)
         self._statements = statements.sync_engine
         self._slots = asyncio.Semaphore(settings.database_pool_size)
-        self._waiting, self._queue_size = 0, settings.database_queue_size
+        self.waiting, self._queue_size = 0, settings.database_queue_size
         self._timeout = settings.database_connect_timeout_seconds
         # The same connections, for transactions.
         self.engine: AsyncEngine = statements.execution_options(
@@ -83,16 +83,16 @@ class Pool:
         Raises QueueFullError when the queue is full, or does not move.
         """
         if self._slots.locked():
-            if self._waiting >= self._queue_size:
+            if self.waiting >= self._queue_size:
                 raise QueueFullError
-            self._waiting += 1
+            self.waiting += 1
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._slots.acquire()
             except TimeoutError:
                 raise QueueFullError from None
             finally:
-                self._waiting -= 1
+                self.waiting -= 1
         else:
             await self._slots.acquire()
         try:

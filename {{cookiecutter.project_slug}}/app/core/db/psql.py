@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+from psycopg.conninfo import make_conninfo
+
 from app.core.db.embedded import EmbeddedError, program
 from app.core.db.engine import NoDatabaseError, database_url
 from app.core.settings import CoreSettings
@@ -14,18 +16,20 @@ from app.core.startup import load_settings, stop
 
 def main(arguments: list[str]) -> int:
     try:
-        url = database_url(load_settings(CoreSettings)).set(drivername="postgresql")
+        url = database_url(load_settings(CoreSettings))
     except NoDatabaseError as error:
         stop(str(error))
     try:
         psql = str(program("psql"))
     except EmbeddedError:
         psql = shutil.which("psql") or stop("psql is not installed")
+    # Not the URL as SQLAlchemy writes it: libpq does not read its `+` as a space.
+    _, connection = url.get_dialect()().create_connect_args(url)
+    password = connection.pop("password", None)
+    environment = os.environ | ({"PGPASSWORD": password} if password else {})
     # Ctrl-C is for psql. It ends a query there, and not us, who hold the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
-    place = url.set(password=None).render_as_string()
-    return subprocess.call([psql, *arguments, place], env=environment)
+    return subprocess.call([psql, *arguments, make_conninfo(**connection)], env=environment)
 
 
 if __name__ == "__main__":

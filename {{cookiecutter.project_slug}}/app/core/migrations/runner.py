@@ -13,6 +13,7 @@ from app.core.db.settings import DatabaseSettings, parse_url
 from app.core.migrations.connection import connect, create_migration_engine, migration_url
 from app.core.migrations.errors import where
 from app.core.migrations.locks import migrate_under_lock
+from app.core.startup import stop
 
 
 def run(migrate: Callable[[Connection], None], settings: DatabaseSettings) -> None:
@@ -47,7 +48,7 @@ def find_url(settings: DatabaseSettings) -> URL:
     except ValueError as error:
         raise CommandError(f"-x url=…: {error}") from None
     except NoDatabaseError as error:
-        raise CommandError(str(error)) from None
+        stop(str(error))
 
 
 def refuse_unknown(heads: set[str]) -> None:
