@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--requests", type=int, default=200_000, help="while memory is watched")
+    parser.add_argument("--picture", type=Path, default=TEMPLATE / "benchmarks" / "api.svg")
     options = parser.parse_args()
     loads.need_wrk()
     with (
@@ -174,11 +175,11 @@ def main() -> None:
         measure(
             Bench(folder, Databases("postgresql", folder, server), options),
             Bench(folder, Databases("sqlite", folder, None), options),
-            options.requests,
+            options,
         )
 
 
-def measure(bench: Bench, on_sqlite: Bench, requests: int) -> None:
+def measure(bench: Bench, on_sqlite: Bench, options: argparse.Namespace) -> None:
     references = bench.against_references(["constant", "raw"])
     print_references("PostgreSQL, one worker, 32 clients", references)
     sqlite = on_sqlite.against_references(["constant"], clients_of_post=8)
@@ -190,6 +191,7 @@ def measure(bench: Bench, on_sqlite: Bench, requests: int) -> None:
     workers = bench.by_workers()
     print_growth("GET one, workers", workers, "1")
     imported, answered = bench.start()
+    requests: int = options.requests
     memory = bench.memory((requests // 10, requests // 2, requests))
 
     def rate(measured: Measured, one: str, other: str) -> float:
@@ -221,7 +223,7 @@ def measure(bench: Bench, on_sqlite: Bench, requests: int) -> None:
     ]
     table("Goals", [("", ""), *goals])
     print("\nMemory in MiB:", json.dumps({name: round(value, 1) for name, value in memory.items()}))
-    draw(TEMPLATE / "benchmarks" / "api.svg", references, clients, rows, workers)
+    draw(options.picture, references, clients, rows, workers)
 
 
 if __name__ == "__main__":

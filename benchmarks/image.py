@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        project = Project(Path(folder)).root
+        project = Project(Path(folder, "project")).root
         nothing, change = build_times(project, rounds)
         with built(project) as image:
             added = megabytes(image) - megabytes(base_image(project))

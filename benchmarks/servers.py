@@ -26,18 +26,23 @@ def environment(**variables: str) -> dict[str, str]:
     return env | variables
 
 
+def render(template: Path, folder: Path, *answers: str, env: dict[str, str] | None = None) -> Path:
+    """Render into a new folder, by the command line; returns the project's."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *answers]
+    run(*command, "--output-dir", folder, cwd=folder, env=env or environment())
+    return folder / "task-service"
+
+
 class Project:
     """A rendered project, set up."""
 
     def __init__(self, folder: Path, *answers: str, template: Path = TEMPLATE) -> None:
         progress("rendering a project and setting it up")
-        folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *answers]
-        said = run(*command, "--output-dir", folder, cwd=folder, env=environment())
-        self.root = folder / "task-service"
+        self.root = render(template, folder, *answers)
         self.python = self.root / ".venv" / "bin" / "python"
         if not self.python.exists():
-            raise SystemExit(f"the hook could not set the project up:\n{said}")
+            raise SystemExit("the hook could not set the project up")
 
     def install(self, *packages: str) -> None:
         run("uv", "pip", "install", "--quiet", "--python", self.python, *packages, cwd=self.root)

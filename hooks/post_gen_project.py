@@ -152,6 +152,34 @@ def stop_server(root: Path) -> None:
         run_uv(root, "run", "--no-sync", "python", "-m", "app.core.db.embedded", "reset", "--yes")
 
 
+def record_render(root: Path, answers: dict[str, Any]) -> None:
+    """Note what was rendered, for `make template-update`; the answers above it may be changed."""
+    file = root / ".cookiecutter.json"
+    record = json.loads(file.read_text("utf-8"))
+    record["rendered"] = {
+        "version": record["template"]["version"],
+        "commit": answers.get("_commit") or commit_of(answers.get("_repo_dir")),
+        "answers": record["default_context"],
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    file.write_bytes(f"{text}\n".encode())
+
+
+def commit_of(template: str | None) -> str | None:
+    """The commit of the template's folder; None where that is no clone, or git is missing."""
+    # It may be relative to where the user stands, which Cookiecutter has left.
+    folder = Path(os.environ.get("PWD", ""), str(template))
+    # Of a folder that lies in the repository of something else, the commit says nothing.
+    is_tracked = ["ls-files", "--error-unmatch", "cookiecutter.json"]
+    try:
+        for command in (is_tracked, ["rev-parse", "HEAD"]):
+            git = ["git", "-C", str(folder), *command]
+            done = subprocess.run(git, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
 @contextmanager
 def step(label: str) -> Iterator[None]:
     """Print what begins, and on the same line the time that it took."""
@@ -212,6 +240,7 @@ def finish(root: Path, answers: dict[str, Any]) -> None:
     choose_database(root, answers["database"])
     drop_unchosen(root, answers)
     check_files(root)
+    record_render(root, answers)
     if "_commit" in answers:  # cruft, which also renders to compare and to update
         return
     try:

@@ -59,6 +59,7 @@ def project(tmp_path: Path) -> Path:
     """The files of a project that the hook looks at, and a stand-in for uv beside it."""
     root = tmp_path / "task-service"
     files = {"scripts/alembic_static.py": STATIC_CHECK} | dict.fromkeys(hook.ONLY_FOR, "")
+    files[".cookiecutter.json"] = '{"template": {"version": "0.1.0"}, "default_context": {}}'
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

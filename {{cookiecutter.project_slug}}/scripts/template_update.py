@@ -1,24 +1,42 @@
-"""Bring in a later version of the template: `make template-update`, with to=v1.2.0 for one of them.
+"""Merges a later version of the template, or changed answers: `make template-update`.
 
-It renders the version that this project has and the later one, and merges what lies between them
-into the work tree, as git merges a branch. It needs git and uv.
-Nothing is committed.
+It renders what this project was made from and what is asked for (template_record.py). Git merges
+the difference into the work tree, as it merges a branch. Nothing is committed.
+
+Exits with 0 when all is merged, or nothing is to do; 2 with conflicts; 1 when nothing was changed.
+With --check it only says whether there is something to merge.
 """
 
+from __future__ import annotations
+
 import argparse
+import contextlib
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-ANSWERS = ROOT / ".cookiecutter.json"
-HOSTS = {"gh": "github.com", "gl": "gitlab.com", "bb": "bitbucket.org"}
+from scripts.template_record import (
+    RECORD,
+    ROOT,
+    Record,
+    UpdateError,
+    address,
+    check,
+    newest,
+    read_record,
+    run,
+    without_login,
+    write_record,
+)
+
+VERSIONS = "alembic/versions/"
+HEAD = f"{VERSIONS}HEAD"
+# A file that was moved and hardly changed is followed. One that became another file was deleted.
+RENAMES = "90%"
 # The commits of a render are read by `git cherry-pick` and then belong to no branch.
 NOBODY = {
     f"GIT_{role}_{key}": value
@@ -27,47 +45,47 @@ NOBODY = {
 }
 
 
-class UpdateError(Exception):
-    """What is in the way, and what to do."""
+def find_commit(template: Path, *names: str) -> str | None:
+    """The commit of the first tag, branch or id that the template has."""
+    for name in names:
+        with contextlib.suppress(UpdateError):
+            return run("git", "rev-parse", "--verify", "-q", f"{name}^{{commit}}", folder=template)
+    return None
 
 
-def run(*command: str, folder: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
-    """Raises UpdateError with the end of what the command says."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | (env or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["no word why"]
-        name = " ".join([Path(command[0]).name, *command[1:2]])
-        raise UpdateError(without_login("\n".join([f"{name} failed:", *said[-5:]])))
-    return done.stdout.strip()
+def find_old(template: Path, record: Record, given: str | None) -> str:
+    """The commit that this project was made from."""
+    name = given or f"v{record.rendered_version}"
+    exact = [record.rendered_commit] if record.rendered_commit and not given else []
+    commit = find_commit(template, *exact, name, f"origin/{name}")
+    if commit is None:
+        raise UpdateError(f"the template has no {name}: name what this project has with old=")
+    if exact not in ([], [commit]):
+        print(f"The template has no commit {exact[0]}: taking {name}")
+    return commit
 
 
-def without_login(text: str) -> str:
-    """An address may hold a token."""
-    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
+def find_new(template: Path, record: Record, given: str | None, old: str) -> tuple[str, str]:
+    """The name and the commit to go to: what is asked for, or else the newest version."""
+    if given is None and record.version != record.rendered_version:
+        given = f"v{record.version}"
+    name = given or newest(run("git", "tag", "--list", folder=template).split())
+    if name is None:
+        raise UpdateError("the template has no tag like v1.2.0: name a branch or commit with to=")
+    commit = find_commit(template, name, f"origin/{name}")
+    if commit is None:
+        raise UpdateError(f"the template has no {name}")
+    if given is None and is_ancestor(template, commit, old):
+        return f"v{record.rendered_version}", old  # made from a commit after the newest version
+    return name, commit
 
 
-def clone(repository: str, folder: Path) -> Path:
-    """Clone the template, whose place may be short: gh:org/template."""
-    host, _, path = repository.partition(":")
-    url = f"https://{HOSTS[host]}/{path}.git" if host in HOSTS else repository
-    run("git", "clone", "--quiet", url, str(folder))
-    return folder
-
-
-def newest(template: Path) -> str:
-    """The greatest tag like v1.2.0, or v1.2.0+house.1 of a fork."""
-    tags = run("git", "tag", "--list", "v*", "--sort=-version:refname", folder=template)
-    for tag in tags.split():
-        if re.fullmatch(r"v\d+\.\d+\.\d+(\+[\w.]+)?", tag):
-            return tag
-    raise UpdateError("the template has no tag like v1.2.0: name a branch or commit with to=")
+def is_ancestor(template: Path, commit: str, of: str) -> bool:
+    try:
+        run("git", "merge-base", "--is-ancestor", commit, of, folder=template)
+    except UpdateError:
+        return False
+    return True
 
 
 def cookiecutter() -> list[str]:
@@ -78,43 +96,77 @@ def cookiecutter() -> list[str]:
     raise UpdateError("neither uv nor cookiecutter is installed: pipx install uv")
 
 
-def render(template: Path, version: str, folder: Path) -> Path:
-    """Render a version with the answers of this project, those to new questions by default."""
-    run("git", "checkout", "--quiet", "--detach", version, folder=template)
+def render(template: Path, commit: str, answers: Mapping[str, Any], folder: Path) -> Path:
+    """Render a version with these answers; questions without one get its default."""
+    run("git", "checkout", "--quiet", "--detach", commit, folder=template)
     folder.mkdir()
-    config = json.loads(ANSWERS.read_text("utf-8"))
-    config |= {"cookiecutters_dir": str(folder / "c"), "replay_dir": str(folder / "r")}
     file = folder / "config.json"
-    file.write_text(json.dumps(config), encoding="utf-8")
+    places = {"cookiecutters_dir": str(folder / "c"), "replay_dir": str(folder / "r")}
+    file.write_text(json.dumps(places), encoding="utf-8")
     output = folder / "output"
     options = ["--no-input", "--config-file", str(file), "--output-dir", str(output)]
-    run(*cookiecutter(), *options, str(template), "setup=no", folder=folder)
+    # As arguments: of a wrong answer in a file Cookiecutter only warns, and drops all after it.
+    given = [f"{name}={answer}" for name, answer in answers.items() if name != "setup"]
+    run(*cookiecutter(), *options, str(template), *given, "setup=no", folder=folder)
     (project,) = output.iterdir()
     return project
 
 
-def commit(project: Path, message: str, parent: str | None = None) -> str:
-    """Make a commit of a folder, where this project lies in its repository; returns its id."""
-    git_folder = run("git", "rev-parse", "--absolute-git-dir")
-    prefix = run("git", "rev-parse", "--show-prefix")
+@contextlib.contextmanager
+def own_index() -> Iterator[dict[str, str]]:
+    """The environment for git commands that leave this project's index as it is."""
     with tempfile.TemporaryDirectory() as folder:
-        place = {"GIT_DIR": git_folder, "GIT_INDEX_FILE": f"{folder}/index"}
-        run(
-            "git",
-            "add",
-            "--all",
-            "--force",
-            ".",
-            folder=project,
-            env=place | {"GIT_WORK_TREE": "."},
-        )
-        tree = run("git", "write-tree", env=place)
+        git_folder = run("git", "rev-parse", "--absolute-git-dir")
+        yield {"GIT_DIR": git_folder, "GIT_INDEX_FILE": f"{folder}/index"}
+
+
+def make_commit(project: Path, left_out: Iterable[str], parent: str | None = None) -> str:
+    """Make a commit of a render, where this project lies in its repository; returns its id."""
+    prefix = run("git", "rev-parse", "--show-prefix")
+    with own_index() as env:
+        here = {**env, "GIT_WORK_TREE": "."}
+        run("git", "add", "--all", "--force", ".", folder=project, env=here)
+        remove = ("update-index", "-z", "--force-remove", "--stdin")
+        names = "".join(f"{name}\0" for name in left_out)
+        run("git", *remove, folder=project, env=here, text=names)
+        tree = run("git", "write-tree", env=env)
         if prefix:
-            run("git", "read-tree", "--empty", env=place)
-            run("git", "read-tree", f"--prefix={prefix}", tree, env=place)
-            tree = run("git", "write-tree", env=place)
+            run("git", "read-tree", "--empty", env=env)
+            run("git", "read-tree", f"--prefix={prefix}", tree, env=env)
+            tree = run("git", "write-tree", env=env)
     parents = ["-p", parent] if parent else []
-    return run("git", "commit-tree", tree, *parents, "-m", message, env=NOBODY)
+    return run("git", "commit-tree", tree, *parents, "-m", "Render", env=NOBODY)
+
+
+def files_of(commit: str) -> set[str]:
+    """The files of a commit that lie in this project's folder."""
+    return split(run("git", "ls-tree", "-r", "-z", "--name-only", commit))
+
+
+def changed(old: str, new: str, *options: str) -> set[str]:
+    """The files of this project's folder that differ between two commits."""
+    command = ("git", "diff", "--name-only", "--relative", "-z", *options)
+    return split(run(*command, old, new, "--", "."))
+
+
+def split(names: str) -> set[str]:
+    return set(filter(None, names.split("\0")))
+
+
+def find_left_out(old: str, new: str) -> set[str]:
+    """What this project has deleted, and what the template adds to that."""
+    gone = changed(old, "HEAD", "--diff-filter=D", f"--find-renames={RENAMES}")
+    gone_folders = folders(files_of(old)) - folders(files_of("HEAD"))
+    added = files_of(new) - files_of(old)
+    # Revisions build on those before them, and on tables.
+    if any(name.startswith(VERSIONS) or name.endswith("/models.py") for name in gone):
+        gone_folders.add(VERSIONS.rstrip("/"))
+    return gone | {name for name in added if folders([name]) & gone_folders}
+
+
+def folders(names: Iterable[str]) -> set[str]:
+    """The folders that these files are in."""
+    return {parent.as_posix() for name in names for parent in Path(name).parents} - {"."}
 
 
 def check_work_tree() -> None:
@@ -129,69 +181,98 @@ def check_work_tree() -> None:
 
 
 def unmerged() -> list[str]:
-    return run("git", "diff", "--name-only", "--diff-filter=U").splitlines()
+    return run("git", "diff", "--name-only", "--relative", "--diff-filter=U").splitlines()
 
 
-def merge(base: str, later: str) -> list[str]:
-    """Merge what lies between two commits into the work tree; returns the files in conflict."""
+def merge(commit: str) -> list[str]:
+    """Merge what a commit changes into the work tree; returns the files in conflict."""
+    options = ("--no-commit", f"--strategy-option=find-renames={RENAMES}")
     try:
-        run("git", "cherry-pick", "--no-commit", later)
+        # A file that the template adds to a folder does not follow others that were moved.
+        run("git", "-c", "merge.directoryRenames=false", "cherry-pick", *options, commit)
     except UpdateError:
         if not unmerged():
             raise
-    added = run("git", "diff", "--name-only", "--diff-filter=A", base, later, "--", ".")
-    if "alembic/versions/" in added:
-        # What the databases of this project have run stays below.
-        run("uv", "run", "--quiet", "python", "-m", "app.core.migrations.renumber", "HEAD")
-        run("git", "add", "--all", "alembic/versions")
     return unmerged()
 
 
-def update(repository: str, old: str, new: str | None) -> int:
+def renumber() -> bool:
+    """Put added revisions on top of those that the databases have; False where that failed."""
+    try:
+        module = ("python", "-m", "app.core.migrations.renumber")
+        print(run("uv", "run", "--quiet", *module, "HEAD"))
+    except (UpdateError, OSError) as error:
+        print(error)
+        return False
+    run("git", "add", "--all", VERSIONS)
+    return True
+
+
+def update(record: Record, repository: str, old_name: str | None, new_name: str | None) -> int:
     check_work_tree()
+    answers = record.changed_answers()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         print(f"Getting the template from {without_login(repository)}", flush=True)
-        template = clone(repository, Path(folder, "template"))
-        new = new or newest(template)
-        print(f"Rendering {old} and {new}", flush=True)
-        base = commit(render(template, old, Path(folder, "old")), old)
-        later = commit(render(template, new, Path(folder, "new")), new, base)
-    if run("git", "diff", "--name-only", base, later) == "":
-        print(f"{new} renders what {old} does: nothing to do.")
-        return 0
-    conflicts = merge(base, later)
+        template = Path(folder, "template")
+        run("git", "clone", "--quiet", address(repository), str(template))
+        old_commit = find_old(template, record, old_name)
+        name, new_commit = find_new(template, record, new_name, old_commit)
+        if old_commit == new_commit and not answers:
+            print(f"This project has {name}: nothing to do.")
+            return 0
+        told = f", with other answers: {', '.join(answers)}" if answers else ""
+        print(f"Rendering what this project has, and {name}{told}", flush=True)
+        old = render(template, old_commit, record.rendered_answers, Path(folder, "old"))
+        new = render(template, new_commit, record.answers, Path(folder, "new"))
+        old_record, new_record = read_record(old / RECORD), read_record(new / RECORD)
+        if unknown := set(answers) - new_record.answers.keys() - record.rendered_answers.keys():
+            raise UpdateError(f"{name} has no question {', '.join(sorted(unknown))}")
+        ours = {RECORD, HEAD}  # written below
+        all_old, all_new = make_commit(old, ours), make_commit(new, ours)
+        left_out = find_left_out(all_old, all_new)
+        base = make_commit(old, ours | left_out)
+        later = make_commit(new, ours | left_out, base)
+    conflicts = merge(later) if changed(base, later) else []
+    write_record(record, old_record, new_record, new_commit)
+    run("git", "add", RECORD)
+    added = changed(base, later, "--diff-filter=A")
+    is_numbered = renumber() if any(path.startswith(VERSIONS) for path in added) else True
     print(run("git", "diff", "--stat", "HEAD"))
-    for name in conflicts:
-        print(f"Changed here and in the template: {name}")
-    fix = "fix what stands between <<<<<<< and >>>>>>>, " if conflicts else ""
-    print(
-        f"{new} is merged, and not committed. Next: {fix}make setup, make check, git commit -a.\n"
-        "To undo it all: git reset --hard"
-    )
-    return 1 if conflicts else 0
-
-
-def made_from() -> tuple[str, str]:
-    """The template, and the tag of it that this project has."""
-    try:
-        recorded = json.loads(ANSWERS.read_text("utf-8"))["template"]
-        return recorded["repository"], f"v{recorded['version']}"
-    except (OSError, ValueError, KeyError):
-        raise UpdateError(
-            ".cookiecutter.json does not say which version of the template this project has: "
-            "name both with from= and old="
-        ) from None
+    if skipped := left_out & changed(all_old, all_new):
+        print(f"Deleted here, so left out: {', '.join(sorted(skipped))}")
+    for path in conflicts:
+        print(f"Changed here and in the template: {path}")
+    steps = [
+        *(["fix what stands between <<<<<<< and >>>>>>>"] if conflicts else []),
+        "make setup",
+        *([] if is_numbered else ["make renumber"]),
+        *("make check", "git commit -a"),
+    ]
+    print(f"{name} is merged, and not committed. Next: {', '.join(steps)}.")
+    print("To undo it all: git reset --hard")
+    return 2 if conflicts or not is_numbered else 0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Bring in a later version of the template.")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--from", dest="repository", help="the template; by default as recorded")
     parser.add_argument("--old", help="the tag of what this project has; by default as recorded")
     parser.add_argument("--to", help="a tag, branch or commit; by default the newest tag")
+    parser.add_argument("--check", action="store_true", help="only say if there is something to do")
+    parser.add_argument("--json", action="store_true", help="with --check: say it in JSON")
     given = parser.parse_args()
     try:
-        recorded = ("", "") if given.repository and given.old else made_from()
-        return update(given.repository or recorded[0], given.old or recorded[1], given.to)
+        try:
+            record = read_record(ROOT / RECORD)
+        except UpdateError:
+            if not (given.repository and given.old):
+                raise
+            record = Record("", "", {}, "", None, {})
+        repository = given.repository or record.repository
+        if given.check:
+            check(record, repository, given.json)
+            return 0
+        return update(record, repository, given.old, given.to)
     except UpdateError as error:
         print(f"Not updated: {error}", file=sys.stderr)
         return 1

@@ -65,14 +65,22 @@ async def test_a_request_that_waits_for_too_long_is_refused(
         assert (await client.get("/probes")).status_code == 200
 
 
-async def test_a_cancelled_wait_frees_its_place_in_the_queue(pool: Pool) -> None:
-    for _ in range(20):
-        async with pool.slot():
+async def test_a_cancelled_wait_frees_its_place_in_the_queue(
+    probe_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "1")
+    pool = Pool(CoreSettings())
+    async with pool.slot():
+        for _ in range(20):
             task = asyncio.create_task(pool.first(COUNT))
             await asyncio.sleep(0)
+            assert pool.waiting == 1
             task.cancel()
+            await asyncio.wait([task])
+            assert pool.waiting == 0
     results = await asyncio.gather(*(pool.first(COUNT) for _ in range(50)))
     assert len(results) == 50
+    await pool.engine.dispose()
 
 
 async def test_the_size_of_the_pool_is_never_exceeded(

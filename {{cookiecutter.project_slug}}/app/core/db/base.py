@@ -21,7 +21,7 @@ SQLModel.metadata.naming_convention = {
 }
 
 
-# Text without NUL, which no text in PostgreSQL can hold.
+# Text without NUL, which programs and databases cut off or refuse.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
@@ -96,9 +96,3 @@ def enum_check(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
     listed = ", ".join("'" + member.value.replace("'", "''") + "'" for member in values)
     digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
     return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_{digest}")
-
-
-def table_of(model: type[SQLModel]) -> sa.Table:
-    """The table of a model, for statements that give rows."""
-    table: sa.Table = sa.inspect(model).local_table
-    return table

@@ -3,44 +3,32 @@
 import ast
 import logging
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
+from alembic.runtime.plugins import Plugin
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
+from app.core.migrations.compare import compare
+from app.core.migrations.compare.render import render_item
 from app.core.migrations.errors import VERSIONS
+
+__all__ = ["include_object", "options", "process_revision_directives", "render_item"]
 
 log = logging.getLogger("alembic.autogenerate")
 
-
-def options(metadata: sa.MetaData) -> dict[str, Any]:
-    """Look at the schemas that the models name, and at the default one."""
-    schemas = {table.schema for table in metadata.tables.values()}
-
-    def include_name(name: str | None, kind: str, _: Any) -> bool:
-        return kind != "schema" or name is None or name in schemas
-
-    return {"include_schemas": bool(schemas - {None}), "include_name": include_name}
+PLUGIN = Plugin("app.core.migrations.compare")
+PLUGIN.add_autogenerate_comparator(compare, "autogenerate")
 
 
-def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """Write types and defaults in SQLAlchemy's words, never in SQLModel's."""
-    if kind == "type":
-        match item:
-            case sa.Enum(native_enum=False):
-                return f"sa.String(length={item.length})"  # enum_check holds the values
-            case sa.Interval():
-                return False  # SQLAlchemy's own TypeDecorator
-            case sa.types.TypeDecorator():
-                return f"sa.{item.impl_instance!r}"
-    if kind == "server_default" and isinstance(item, sa.DefaultClause) and str(item.arg) == "now()":
-        return "sa.func.now()"
-    return False
+def options(_: sa.MetaData) -> dict[str, Any]:
+    """Compare in place of Alembic: app/core/migrations/compare."""
+    return {"autogenerate_plugins": [PLUGIN.name]}
 
 
 def include_object(
@@ -49,10 +37,13 @@ def include_object(
     """Leave alone tables that no revision made, and columns that a later release drops."""
     if not reflected or compare_to is not None:
         return True
-    if kind == "table" and name not in tables_of_revisions():
-        # It belongs to an extension, or to somebody else.
-        log.warning("Table %s is in no model and in no revision: left alone", name)
-        return False
+    if kind == "table":
+        known = tables_of_revisions()
+        if (item.schema, name) not in known:
+            # It belongs to an extension, or to somebody else.
+            if item.schema in {schema for schema, _ in known}:
+                log.warning("Table %s is in no model and in no revision: left alone", name)
+            return False
     return kind != "column" or name not in ignored_columns(item.table)
 
 
@@ -62,18 +53,26 @@ def ignored_columns(table: sa.Table) -> list[str]:
     return [] if model is None else model.info.get("ignored_columns", [])
 
 
-def tables_of_revisions() -> set[str]:
-    """The tables that the revisions create, or rename something to."""
+def tables_of_revisions() -> set[tuple[str | None, str]]:
+    """The tables that the revisions create, or rename something to, with their schemas."""
+    texts = (path.read_bytes() for path in Path(VERSIONS).glob("*.py"))
+    return set().union(*map(tables_of, texts))
+
+
+@cache
+def tables_of(revision: bytes) -> set[tuple[str | None, str]]:
     position = {"create_table": 0, "rename_table": 1}
-    names = set()
-    for path in Path(VERSIONS).glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            match node:
-                case ast.Call(func=ast.Attribute(attr=operation)) if operation in position:
-                    name = node.args[position[operation]]
-                    if isinstance(name, ast.Constant):
-                        names.add(str(name.value))
-    return names
+    tables: set[tuple[str | None, str]] = set()
+    for node in ast.walk(ast.parse(revision)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=operation)) if operation in position:
+                schemas = [key.value for key in node.keywords if key.arg == "schema"]
+                match [node.args[position[operation]], *schemas]:
+                    case [ast.Constant(name)] | [ast.Constant(name), ast.Constant("public")]:
+                        tables.add((None, str(name)))
+                    case [ast.Constant(name), ast.Constant(schema)]:
+                        tables.add((str(schema) if schema else None, str(name)))
+    return tables
 
 
 def process_revision_directives(

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.core.db.embedded.file_lock import FileLock
-from app.core.db.embedded.programs import VERSION, WAIT_SECONDS, EmbeddedError, initdb, program, run
+from app.core.db.embedded.programs import (
+    VERSION,
+    WAIT_SECONDS,
+    EmbeddedError,
+    error_in,
+    initdb,
+    program,
+    run,
+)
 
 NAME = "app"  # of the role and of the database, as in compose.yaml
 PORT = 5432
@@ -107,8 +115,10 @@ class Cluster:
         names = ("-p", "postgres", "-D", "data", "-l", "log")
         try:
             self._run("pg_ctl", "start", "-s", "-w", "-t", str(WAIT_SECONDS), *names, "-o", line)
-        except EmbeddedError as error:
-            raise EmbeddedError(_fatal(log) or str(error)) from None
+        except EmbeddedError:
+            if log.exists() and (reason := error_in(log.read_text("utf-8", errors="replace"))):
+                raise EmbeddedError(reason) from None
+            raise
 
     def stop(self) -> None:
         """Stop the server, if one runs, and take the lock."""
@@ -201,13 +211,3 @@ class Cluster:
         if server is not None and Path(server.host) != self.folder:
             with suppress(OSError):
                 Path(server.host).rmdir()
-
-
-def _fatal(log: Path) -> str | None:
-    """Why the server ended, as it says in its log."""
-    with suppress(OSError):
-        for line in reversed(log.read_text("utf-8", errors="replace").splitlines()):
-            level, separator, reason = line.partition(": ")
-            if separator and level.endswith(("FATAL", "PANIC")):
-                return reason.strip()
-    return None

@@ -11,7 +11,7 @@ from app.core.db.embedded.cluster import Cluster
 from app.core.db.embedded.file_lock import FileLock
 
 # How long the server outlives its last user, so that a reload or the next command finds it running.
-LINGER_SECONDS = 5
+LINGER_SECONDS = 10
 POLL_SECONDS = 0.25
 
 

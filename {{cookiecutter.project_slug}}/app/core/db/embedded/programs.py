@@ -6,6 +6,7 @@ cannot start in a folder with a space, and as root makes every parent folder rea
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,13 +93,15 @@ def run(
             raise EmbeddedError(f"cannot run {error.filename}") from error
         except subprocess.TimeoutExpired:
             raise EmbeddedError(f"{path.name} did not end within {WAIT_SECONDS} s") from None
-        said.seek(0)
         if done.returncode:
-            raise EmbeddedError(_reason(said.read()))
+            said.seek(0)
+            words = said.read()
+            last = words.strip().rpartition("\n")[2]
+            raise EmbeddedError(error_in(words) or last or f"{path.name} gives no reason")
 
 
-def _reason(said: str) -> str:
-    """The error in what a program says; the last line, where none is called so."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-    return (errors or lines[-1:] or ["it gives no reason"])[0]
+def error_in(text: str) -> str | None:
+    """The first error in what a program says, or in a log."""
+    # Clients that were turned away are not what went wrong.
+    found = re.search(r"(?:FATAL|PANIC|ERROR|error): +(?!the database system is)(.+)", text)
+    return found[1].strip() if found else None

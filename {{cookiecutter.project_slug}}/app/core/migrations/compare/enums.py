@@ -1,0 +1,84 @@
+"""Native enum types: they come before the columns that have them, and go with the last one."""
+
+import re
+from collections.abc import Iterable
+
+from app.core.migrations.compare.catalog import Catalog
+from app.core.migrations.compare.comparison import Comparison, Phase
+from app.core.migrations.compare.render import Sql, literal
+
+
+def compare(both: Comparison) -> None:
+    found, wanted = both.found.enums, both.wanted.enums
+    used = {
+        element(column.type)
+        for table in both.found.tables.values()
+        for column in table.columns.values()
+    }
+    for name in sorted(wanted.keys() - found.keys()):
+        both.add(Phase.PREPARE, [create(name, wanted[name])], [Sql(f"DROP TYPE {name}")])
+    for name in sorted(found.keys() & used - wanted.keys()):
+        both.add(Phase.DROP_ENUM, [Sql(f"DROP TYPE {name}")], [create(name, found[name])])
+    for name in sorted(found.keys() & wanted.keys()):
+        if found[name] != wanted[name]:
+            change(both, name)
+
+
+def change(both: Comparison, name: str) -> None:
+    """Add values; or replace the type, as a value cannot be removed."""
+    before, after = both.found.enums[name], both.wanted.enums[name]
+    added = [label for label in after if label not in before]
+    kept = [label for label in after if label in before]
+    if kept == before and not is_mentioned(both.wanted, name, added):
+        up = []
+        for label in added:
+            position = after.index(label)
+            place = f"AFTER {literal(after[position - 1])}" if position else ""
+            place = place or f"BEFORE {literal(before[0])}"
+            up.append(Sql(f"ALTER TYPE {name} ADD VALUE {literal(label)} {place}"))
+    else:
+        both.replaced.add(name)
+        up = replace(both, name, after, both.wanted)
+    both.add(Phase.CHANGE_ENUM, up, replace(both, name, before, both.found))
+
+
+def is_mentioned(catalog: Catalog, name: str, labels: Iterable[str]) -> bool:
+    """PostgreSQL does not let the transaction that adds a value use it."""
+    texts = [f"{literal(label)}::{name}" for label in labels]
+    for table in catalog.tables.values():
+        defaults = [column.default or "" for column in table.columns.values()]
+        for said in (*defaults, *(part.definition for part in table.parts.values())):
+            if any(text in said for text in texts):
+                return True
+    return False
+
+
+def replace(both: Comparison, name: str, labels: list[str], target: Catalog) -> list[Sql]:
+    schema, separator, plain = name.rpartition(".")
+    old = both.quote(both.unquote(plain) + "_old")
+    steps = [f"ALTER TYPE {name} RENAME TO {old}", create(name, labels).text]
+    for key, table in sorted(both.found.tables.items()):
+        for column, before in table.columns.items():
+            if element(before.type) != name:
+                continue
+            alter = f"ALTER {both.quote(column)}"
+            text = "text[]" if before.type.endswith("[]") else "text"
+            actions = [
+                f"{alter} DROP DEFAULT",
+                f"{alter} TYPE {before.type} USING {both.quote(column)}::{text}::{before.type}",
+            ]
+            after = target.tables[key].columns.get(column) if key in target.tables else None
+            if after is not None and after.default is not None and after.type == before.type:
+                actions.append(f"{alter} SET DEFAULT {after.default}")
+            steps.append(f"ALTER TABLE {both.sql_name(key)} {', '.join(actions)}")
+    steps.append(f"DROP TYPE {schema}{separator}{old}")
+    return [Sql(step) for step in steps]
+
+
+def create(name: str, labels: Iterable[str]) -> Sql:
+    return Sql(f"CREATE TYPE {name} AS ENUM ({', '.join(map(literal, labels))})")
+
+
+def element(type_: str) -> str:
+    """The type of the elements of an array, or the type itself."""
+    return re.sub(r"(\[\])+$", "", type_)

@@ -1,0 +1,103 @@
+"""How operations, types and SQL are written into a revision."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type, render_op, renderers
+from alembic.ddl import postgresql as ddl
+from alembic.operations.ops import MigrateOperation
+from sqlalchemy.dialects import postgresql
+
+# What sa.text() takes for a parameter.
+PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+
+
+class Change(MigrateOperation):
+    """A step of the upgrade, and the step of the downgrade that undoes it."""
+
+    def __init__(self, up: Sequence[MigrateOperation], down: Sequence[MigrateOperation]) -> None:
+        self.up, self.down = up, down
+
+    def reverse(self) -> "Change":
+        return Change(self.down, self.up)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return tuple(operation.to_diff_tuple() for operation in self.up)
+
+
+class Sql(MigrateOperation):
+    """A statement for which Alembic has no operation."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return ("execute", self.text)
+
+
+@renderers.dispatch_for(Change)
+def render_change(context: AutogenContext, change: Change) -> list[str]:
+    return [line for operation in change.up for line in render_op(context, operation)]
+
+
+@renderers.dispatch_for(Sql)
+def render_sql(_: AutogenContext, sql: Sql) -> str:
+    lines = escape(sql.text).splitlines(keepends=True)
+    return f"op.execute({' '.join(map(repr, lines))})"
+
+
+class PostgresqlImpl(ddl.PostgresqlImpl):
+    """Writes expressions into a revision as sa.text() reads them."""
+
+    __dialect__ = "postgresql"
+
+    def render_ddl_sql_expr(
+        self,
+        expr: sa.ClauseElement,
+        is_server_default: bool = False,
+        is_index: bool = False,
+        **options: Any,
+    ) -> str:
+        sql = super().render_ddl_sql_expr(expr, is_server_default, is_index, **options)
+        if self.dialect.paramstyle in ("format", "pyformat"):
+            sql = sql.replace("%%", "%")
+        return sql if is_index else escape(sql)  # an index has sa.literal_column()
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Write types and defaults in SQLAlchemy's words, never in SQLModel's."""
+    match kind, item:
+        case "type", sa.Enum(native_enum=False):
+            return f"sa.String(length={item.length})"  # enum_check holds the values
+        case "type", sa.Enum() if isinstance(item.name, str):
+            # The type is made and dropped by statements of its own.
+            context.imports.add("from sqlalchemy.dialects import postgresql")
+            values = "".join(f"{value!r}, " for value in item.enums)
+            schema = f", schema={item.schema!r}" if item.schema else ""
+            return f"postgresql.ENUM({values}name={str(item.name)!r}{schema}, create_type=False)"
+        case "type", sa.types.TypeDecorator() if not type(item).__module__.startswith("sqlalchemy"):
+            return _repr_type(item.load_dialect_impl(context.dialect), context)
+        case "type", postgresql.JSONB():
+            context.imports.add("from sqlalchemy.dialects import postgresql")
+            return "postgresql.JSONB()"
+        case "server_default", sa.DefaultClause(arg=str()):
+            return repr(item.arg)
+        case "server_default", sa.DefaultClause() if str(item.arg) == "now()":
+            return "sa.func.now()"
+    return False
+
+
+def escape(sql: str) -> str:
+    r"""Text in which sa.text() finds no parameter: `'\:x'` for `':x'`."""
+    return PARAMETER.sub(r"\\:", sql)
+
+
+def statement(sql: str) -> sa.TextClause:
+    return sa.text(escape(sql))
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
