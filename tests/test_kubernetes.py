@@ -558,11 +558,12 @@ def in_order(objects: list[Object]) -> list[Object]:
 def test_without_it_there_is_no_trace(bake: Bake) -> None:
     off = texts_of(bake())
     assert not (bake() / "deploy").exists()
-    # The Dockerfile gives Kubernetes as the reason for its number of a user, in every project.
+    # The Dockerfile gives Kubernetes as the reason for its number of a user, in every project, and
+    # updating.md names the answers that can be changed.
     held = {
         name for name, text in off.items() if re.search("kubernetes|kustom|kubectl", text, re.I)
     }
-    assert held == {".cookiecutter.json", "Dockerfile"}
+    assert held == {".cookiecutter.json", "Dockerfile", "docs/updating.md"}
     answers = json.loads(off[".cookiecutter.json"])["default_context"]
     assert answers["kubernetes"] is False
 

@@ -574,6 +574,7 @@ def test_a_sqlite_project_moves_to_postgresql_with_its_rows(
     assert next_id == 8
 
     # Nothing of SQLite is left: it is what a new project would be.
+    commit(root, "On PostgreSQL")
     fresh = tree(render(template, tmp_path / "fresh", NEW))
     now = tree(root)
     same = {name for name in fresh if not name.startswith("alembic/versions/")}

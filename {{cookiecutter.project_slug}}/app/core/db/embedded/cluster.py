@@ -41,6 +41,7 @@ class Server(NamedTuple):
     """What postmaster.pid says of a server."""
 
     pid: int
+    data: Path
     host: str
     port: int
     ready: bool
@@ -58,22 +59,22 @@ class Cluster:
         self.lock = FileLock(folder / "server.lock")
 
     def server(self) -> Server | None:
-        """The server that was last started here, if it was not stopped."""
+        """The server that was last started, if it was not stopped."""
         # https://www.postgresql.org/docs/18/storage-file-layout.html: process, data, start time,
         # port, folder of the socket, address, shared memory, status.
         try:
             lines = (self.data / "postmaster.pid").read_bytes().splitlines()
             pid, data, _, port, sockets, address, _, status = map(os.fsdecode, lines)
-            server = Server(int(pid), sockets or address, int(port), status.strip() == "ready")
+            ready = status.strip() == "ready"
+            return Server(int(pid), Path(data), sockets or address, int(port), ready)
         except (OSError, ValueError):
             return None
-        # In a copied folder the file names the server of the original.
-        return server if Path(data) == self.data else None
 
     def running(self) -> Server | None:
         """The server, if it accepts connections."""
         server = self.server()
-        if server is None or not server.ready:
+        # In a copied folder the file names the server of the original.
+        if server is None or server.data != self.data or not server.ready:
             return None
         try:
             if sys.platform == "win32":
@@ -120,22 +121,23 @@ class Cluster:
                 raise EmbeddedError(reason) from None
             raise
 
-    def stop(self) -> None:
-        """Stop the server, if one runs, and take the lock."""
-        server = self.running()
-        if server is not None or not self.lock.acquire():
-            with suppress(EmbeddedError):
-                self._run("pg_ctl", "stop", "-s", "-w", "-m", "fast", "-D", "data")
-            if not self.lock.acquire(timeout=WAIT_SECONDS):
-                raise EmbeddedError("the server does not stop")
-        self._remove_socket_folder(server)
+    def stop(self, lost: Server | None = None) -> None:
+        """Stop the server, if one runs, and take the lock.
 
-    def kill(self, server: Server | None) -> None:
-        """Stop the server of a folder that was deleted or moved."""
-        if sys.platform != "win32" and server is not None and not self.lock.acquire():
-            os.kill(server.pid, signal.SIGQUIT)
-            self.lock.acquire(timeout=WAIT_SECONDS)
-        self._remove_socket_folder(server)
+        `lost` is the server of a folder that was deleted or moved; it cannot end in good order.
+        """
+        server = lost or self.server()
+        if sys.platform == "win32":
+            if self.running():
+                self._run("pg_ctl", "stop", "-s", "-w", "-m", "fast", "-D", "data")
+        elif server is not None and not self.lock.acquire():
+            with suppress(ProcessLookupError):
+                os.kill(server.pid, signal.SIGQUIT if lost else signal.SIGINT)
+        if not self.lock.acquire(timeout=WAIT_SECONDS):
+            raise EmbeddedError("the server does not stop")
+        if server is not None and Path(server.host) != self.folder:
+            with suppress(OSError):
+                Path(server.host).rmdir()
 
     def delete(self) -> None:
         """Delete the data. The caller has the lock."""
@@ -206,8 +208,3 @@ class Cluster:
         if sys.platform != "win32" and place.lstat().st_uid != os.geteuid():
             raise EmbeddedError(f"{place} belongs to another user")
         return place
-
-    def _remove_socket_folder(self, server: Server | None) -> None:
-        if server is not None and Path(server.host) != self.folder:
-            with suppress(OSError):
-                Path(server.host).rmdir()

@@ -63,4 +63,4 @@ def keep(folder: Path) -> None:
             users.close()
             return
         time.sleep(POLL_SECONDS)
-    cluster.kill(server)
+    cluster.stop(server)
