@@ -795,7 +795,10 @@ def models(of: dict[str, str]) -> str:
 
 def tables(text: str) -> set[str]:
     """The names of the tables in the text of some models."""
-    return {name.lower() for name in re.findall(r"^class (\w+)\(.*table=True", text, re.MULTILINE)}
+    found = re.findall(r"^class (\w+)\((\w+), table=True", text, re.MULTILINE)
+    names = {name for name, _ in found}
+    # A subclass of a model with a table has no table of its own.
+    return {name.lower() for name, base in found if base not in names}
 
 
 def column_model(name: str, stage: int) -> str:

@@ -89,13 +89,13 @@ def _share_or_start(folder: Path, settings: Mapping[str, str]) -> Server:
     cluster, deadline = Cluster(folder), time.monotonic() + 2 * WAIT_SECONDS
     with closing(cluster.lock):
         while not cluster.running() and time.monotonic() < deadline:
-            if (server := cluster.server()) and server.data != cluster.data:
-                cluster.stop()  # the folder was moved, and its server goes on; or it was copied
             if cluster.lock.acquire(timeout=0.1):
                 # On Windows a server cannot inherit the lock: one may just have been started.
                 if not cluster.running():
                     cluster.start(settings)
                 break
+            if (server := cluster.server()) and not server.data.exists():
+                server.end()  # it still runs in this folder, which was moved
         if server := cluster.running():
             return server
     raise EmbeddedError("the server does not answer")

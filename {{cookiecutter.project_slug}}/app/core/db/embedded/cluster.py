@@ -46,6 +46,12 @@ class Server(NamedTuple):
     port: int
     ready: bool
 
+    def end(self, kind: signal.Signals = signal.SIGINT) -> None:
+        """Have it end its connections and shut down."""
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, kind)
+
 
 class Cluster:
     """Only the holder of `lock` changes the data.
@@ -131,8 +137,7 @@ class Cluster:
             if self.running():
                 self._run("pg_ctl", "stop", "-s", "-w", "-m", "fast", "-D", "data")
         elif server is not None and not self.lock.acquire():
-            with suppress(ProcessLookupError):
-                os.kill(server.pid, signal.SIGQUIT if lost else signal.SIGINT)
+            server.end(signal.SIGQUIT if lost else signal.SIGINT)
         if not self.lock.acquire(timeout=WAIT_SECONDS):
             raise EmbeddedError("the server does not stop")
         if server is not None and Path(server.host) != self.folder:

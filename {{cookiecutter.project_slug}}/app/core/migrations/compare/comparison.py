@@ -65,7 +65,7 @@ class Comparison:
     def add(
         self, phase: Phase, up: Iterable[MigrateOperation], down: Iterable[MigrateOperation]
     ) -> None:
-        self._steps.append((phase, Change(list(up), list(down))))
+        self._steps.append((phase, Change(self.context, list(up), list(down))))
 
     def in_order(self) -> list[Change]:
         return [change for _, change in sorted(self._steps, key=lambda step: step[0])]

@@ -18,14 +18,20 @@ PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 class Change(MigrateOperation):
     """A step of the upgrade, and the step of the downgrade that undoes it."""
 
-    def __init__(self, up: Sequence[MigrateOperation], down: Sequence[MigrateOperation]) -> None:
-        self.up, self.down = up, down
+    def __init__(
+        self,
+        context: AutogenContext,
+        up: Sequence[MigrateOperation],
+        down: Sequence[MigrateOperation],
+    ) -> None:
+        self.context, self.up, self.down = context, up, down
 
     def reverse(self) -> "Change":
-        return Change(self.down, self.up)
+        return Change(self.context, self.down, self.up)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        return tuple(operation.to_diff_tuple() for operation in self.up)
+        """What `alembic check` prints."""
+        return tuple(render_change(self.context, self))
 
 
 class Sql(MigrateOperation):
@@ -33,9 +39,6 @@ class Sql(MigrateOperation):
 
     def __init__(self, text: str) -> None:
         self.text = text
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        return ("execute", self.text)
 
 
 @renderers.dispatch_for(Change)
