@@ -108,9 +108,10 @@ def test_a_fault_that_shows_when_alembic_runs_fails_the_render(
 
 @pytest.mark.slow
 def test_a_fault_in_the_revision_of_a_sqlite_project_fails_its_render(template_copy: Path) -> None:
-    name, *fault = DYNAMIC_FAULTS[0]
-    said = render_broken(template_copy, (f"_sqlite/{name}", *fault), "database=sqlite")
-    assert any(fault[2] in line for line in said.splitlines() if line.startswith("  ")), said
+    name, old, new, said_of_it = DYNAMIC_FAULTS[0]
+    broken = (f"_sqlite/{name}", old, new, said_of_it)
+    said = render_broken(template_copy, broken, "database=sqlite")
+    assert any(said_of_it in line for line in said.splitlines() if line.startswith("  ")), said
 
 
 @pytest.mark.slow

@@ -203,20 +203,14 @@ def test_a_port_that_is_taken(doctor: Doctor) -> None:
     doctor.look(code=0)
 
 
-@pytest.mark.parametrize(
-    ("line", "problem", "fix"),
-    [
-        ("DATABSE_URL=x", ".env: DATABSE_URL is no setting", "rename it in .env: DATABASE_URL"),
-        ("DATABASE_POOL_SIZE=none", "Wrong setting: DATABASE_POOL_SIZE:", "correct it in .env"),
-        ("ENVIRONMENT=prod", "Wrong setting: ENVIRONMENT:", "correct it in .env"),
-        ("MIGRATION_DATABASE_URL=mysql://u:hush@x/y", "Wrong setting: MIGRATION_DATABASE_URL:", ""),
-    ],
-)
-def test_a_wrong_line_in_env(doctor: Doctor, line: str, problem: str, fix: str) -> None:
+def test_each_wrong_line_in_env_is_named(doctor: Doctor) -> None:
     file = doctor.project.root / ".env"
-    file.write_text(f"LOG_FORMAT=text\n{line}\n", "utf-8")
-    (said,) = doctor.fixes(problem)
-    assert said.startswith(fix)
+    lines = ("DATABSE_URL=x", "DATABASE_POOL_SIZE=none", "ENVIRONMENT=prod")
+    file.write_text("\n".join([*lines, "MIGRATION_DATABASE_URL=mysql://u:hush@x/y"]), "utf-8")
+    said = doctor.look(code=1)
+    assert "!!  .env: DATABSE_URL is no setting\n      rename it in .env: DATABASE_URL\n" in said
+    for name in ("DATABASE_POOL_SIZE", "ENVIRONMENT", "MIGRATION_DATABASE_URL"):
+        assert re.search(f"^!!  Wrong setting: {name}: .+\n      correct it in .env; ", said, re.M)
     assert "hush" not in said
     file.write_text("LOG_FORMAT=text\n", "utf-8")
     doctor.look(code=0)

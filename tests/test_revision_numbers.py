@@ -1,4 +1,4 @@
-"""Two branches that both add a revision: git stops the merge, one command mends it."""
+"""Two branches that both add a revision: git stops the merge, one command puts them in order."""
 
 import subprocess
 
@@ -59,11 +59,11 @@ def test_what_main_has_stays_and_the_branch_goes_on_top(branches: Project, way: 
     said = git(branches, way, "main", check=False)
     assert "CONFLICT" in said
     assert "versions/HEAD" in said
-    checked = branches.run("-m", "scripts.check_alembic")
+    checked = branches.run("-m", "app.core.migrations.check")
     assert checked.returncode == 1
     assert "make renumber" in checked.stderr
 
-    done = branches.run("-m", "scripts.renumber")
+    done = branches.run("-m", "app.core.migrations.renumber")
     assert done.returncode == 0, done.stderr
     assert "0002_mine.py is now 0003_mine.py, after 0002_theirs" in done.stdout
     assert revisions(branches) == [
@@ -74,7 +74,7 @@ def test_what_main_has_stays_and_the_branch_goes_on_top(branches: Project, way: 
     ]
     assert [parent(branches, stem) for stem in revisions(branches)[1:]] == ["0001", "0002", "0003"]
     assert (branches.root / "alembic/versions/HEAD").read_text() == "0004_mine_too\n"
-    assert branches.run("-m", "scripts.check_alembic").returncode == 0
+    assert branches.run("-m", "app.core.migrations.check").returncode == 0
 
 
 def test_without_git_the_one_written_first_stays(project: Project) -> None:
@@ -82,15 +82,15 @@ def test_without_git_the_one_written_first_stays(project: Project) -> None:
     text = one.read_text("utf-8")
     older = text.replace("2026-01-01 00:00:02", "2025-01-01 00:00:00").replace("Step", "Older")
     (one.parent / "0002_older.py").write_text(older, "utf-8")
-    assert project.run("-m", "scripts.renumber").returncode == 0
+    assert project.run("-m", "app.core.migrations.renumber").returncode == 0
     assert revisions(project) == ["0001_add_task_table", "0002_older", "0003_step_2"]
-    assert project.run("-m", "scripts.check_alembic").returncode == 0
+    assert project.run("-m", "app.core.migrations.check").returncode == 0
 
 
 def test_one_line_is_left_as_it_is(project: Project) -> None:
     project.add_revision(2, "pass")
     before = {path: path.read_bytes() for path in project.root.glob("alembic/versions/*")}
-    done = project.run("-m", "scripts.renumber")
+    done = project.run("-m", "app.core.migrations.renumber")
     assert "nothing to renumber" in done.stdout
     assert {path: path.read_bytes() for path in project.root.glob("alembic/versions/*")} == before
 
@@ -98,7 +98,7 @@ def test_one_line_is_left_as_it_is(project: Project) -> None:
 def test_a_file_that_cannot_be_read_is_named_and_nothing_is_changed(project: Project) -> None:
     broken = project.add_revision(2, "pass")
     broken.write_text("revision = (", "utf-8")
-    done = project.run("-m", "scripts.renumber")
+    done = project.run("-m", "app.core.migrations.renumber")
     assert done.returncode == 1
     assert broken.name in done.stderr
     assert "Traceback" not in done.stderr

@@ -282,16 +282,22 @@ def test_an_updated_project_passes_its_own_checks(template: Path, open_folder: P
 def test_a_project_in_a_folder_of_a_repository_is_updated_there(
     template: Path, tmp_path: Path
 ) -> None:
-    project = make_project(template, tmp_path / "plain", COOKIECUTTER)
-    (tmp_path / "all").mkdir()
-    shutil.copytree(project, tmp_path / "all/services/tasks", ignore=shutil.ignore_patterns(".git"))
+    project = render(template, tmp_path / "plain", OLD)
+    folder = tmp_path / "all/services/tasks"
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns(".git"))
     git(tmp_path / "all", "init", "--quiet")
     (tmp_path / "all/docs").mkdir()
     (tmp_path / "all/docs/news.md").write_text("Of all services\n")
+    (folder / "docs/updating.md").unlink()
+    change(folder, CONFLICT)
     commit(tmp_path / "all", "All services")
-    before = tree(tmp_path / "all/services/tasks")
-    update(tmp_path / "all/services/tasks", template)
-    assert_updated(tmp_path / "all/services/tasks", before)
+    said = update(folder, template, code=2)
+    assert "Changed here and in the template: app/core/health.py" in said
+    assert "Deleted here, so left out: docs/updating.md" in said
+    assert "help:  ## List all targets" in (folder / "Makefile").read_text("utf-8")
+    assert (folder / "docs/news.md").read_text() == "# News\n"
+    assert not (folder / "docs/updating.md").exists()
+    assert read_record(folder)["rendered"]["version"] == "0.2.0"
     assert (tmp_path / "all/docs/news.md").read_text() == "Of all services\n"
 
 
@@ -310,6 +316,13 @@ def test_what_is_in_the_way_is_said_and_nothing_is_changed(
         assert fault in said
         assert "Traceback" not in said
     assert tree(project) == before
+
+    (project / "docs/news.md").write_text("Mine\n")
+    assert "docs/news.md" in update(project, template, code=1)
+    assert (project / "docs/news.md").read_text() == "Mine\n"
+    (project / "docs/news.md").unlink()
+    assert tree(project) == before
+    assert git(project, "status", "--porcelain") == ""
 
     said = update(project, "https://user:hush@127.0.0.1:1/x.git", code=1)
     assert "Not updated: git clone failed:" in said

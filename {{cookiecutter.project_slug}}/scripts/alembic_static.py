@@ -1,6 +1,6 @@
 """What can be seen of the Alembic environment by reading its files, with nothing but Python.
 
-The dynamic part is check_alembic.py; this one also runs while the project is rendered.
+app/core/migrations/check.py does the rest; this part also runs while the project is rendered.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ import contextlib
 import re
 from collections import Counter
 from pathlib import Path
-
-TYPE_CHECKING = False  # the module typing takes longer to import than the checks take
-if TYPE_CHECKING:
-    from typing import Any
 
 LOGGING = ("loggers", "handlers", "formatters", "logger_root", "logger_alembic")
 ENV_CALLS = {"configure", "begin_transaction", "run_migrations", "is_offline_mode"}
@@ -122,7 +118,8 @@ def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         for missing in sorted({"upgrade", "downgrade"} - functions):
             faults.append(f"{name}: has no {missing}()")
-        parents[revision] = (down,) if isinstance(down, str) else tuple(down or ())
+        several = down if isinstance(down, (tuple, list)) else ()
+        parents[revision] = (down,) if isinstance(down, str) else tuple(map(str, several))
     named = Counter(parent for each in parents.values() for parent in each)
     for parent in sorted(named.keys() - parents.keys()):
         faults.append(f"alembic/versions: a revision follows {parent}, which is not there")
@@ -150,7 +147,7 @@ def head_faults(trees: dict[Path, ast.Module], heads: set[str]) -> list[str]:
     ]
 
 
-def assigned(tree: ast.Module) -> dict[str, Any]:
+def assigned(tree: ast.Module) -> dict[str, object]:
     """The constants that a module assigns to names."""
     values = {}
     for node in tree.body:

@@ -56,13 +56,13 @@ def find_commit(template: Path, *names: str) -> str | None:
 def find_old(template: Path, record: Record, given: str | None) -> str:
     """The commit that this project was made from."""
     name = given or f"v{record.rendered_version}"
-    exact = [record.rendered_commit] if record.rendered_commit and not given else []
-    commit = find_commit(template, *exact, name, f"origin/{name}")
-    if commit is None:
-        raise UpdateError(f"the template has no {name}: name what this project has with old=")
-    if exact not in ([], [commit]):
-        print(f"The template has no commit {exact[0]}: taking {name}")
-    return commit
+    if record.rendered_commit and not given:
+        if commit := find_commit(template, record.rendered_commit):
+            return commit
+        print(f"The template has no commit {record.rendered_commit}: taking {name}")
+    if commit := find_commit(template, name, f"origin/{name}"):
+        return commit
+    raise UpdateError(f"the template has no {name}: name what this project has with old=")
 
 
 def find_new(template: Path, record: Record, given: str | None, old: str) -> tuple[str, str]:

@@ -15,6 +15,8 @@ from sqlalchemy import Connection
 
 from app.core.migrations.compare.render import statement
 
+ARRAY_CAST = re.compile(r"(ANY|ALL) \(\(?(ARRAY\[.*?\])\)?::text\[\]\)")
+
 TABLES = """
 SELECT n.nspname, c.relname, json_build_object(
     'comment', obj_description(c.oid, 'pg_class'),
@@ -135,12 +137,12 @@ class Part:
 
     @property
     def sql(self) -> str:
-        """The definition, so that it is printed again as it is when it was run.
+        """The definition in a form that is printed as the definition once it was run.
 
-        `x IN ('a', 'b')` is printed as `x = ANY ((ARRAY['a', 'b'])::text[])`. When that is run, the
-        cast goes to each element, and it is printed otherwise.
+        `x IN ('a', 'b')` is printed as `x = ANY ((ARRAY['a', 'b'])::text[])`. When this is run, the
+        cast goes to each element, and other text is printed.
         """
-        return re.sub(r"(ANY|ALL) \(\(?(ARRAY\[.*?\])\)?::text\[\]\)", r"\1 (\2)", self.definition)
+        return ARRAY_CAST.sub(r"\1 (\2)", self.definition)
 
 
 class PartKey(NamedTuple):
