@@ -30,7 +30,7 @@ JINJA = re.compile("[{][#%{]|[}#%][}]")
 
 SLUG_LIMIT = 63  # a DNS label: what host names, containers and Kubernetes accept
 REFUSED_SLUG = "refused-project-slug"  # cookiecutter.json's stand-in for a slug unfit for a folder
-SLUG_FAULTS = {
+SLUG_ERRORS = {
     r"\A\Z": "is empty",
     r"\s": "has white space",
     r"[/\\]": "is a path, not a name",
@@ -61,7 +61,7 @@ DEPENDENCIES = frozenset(_DEPENDENCIES.split())
 _ATOM = r"[^\s@.\"(),:;<>\[\]\\]+"
 _LABEL = r"(?!-)[^\s@.\"(),:;<>\[\]\\!#$%&'*+/=?^_`{|}~]{1,63}(?<!-)"
 EMAIL = re.compile(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+(?![0-9]+\Z){_LABEL}")
-EMAIL_FAULTS = {
+EMAIL_ERRORS = {
     r"\A[^@]*\Z": 'has no "@"',
     r"@.*@": 'has more than one "@"',
     r"\s": "has white space",
@@ -75,11 +75,11 @@ BOOLEANS = {"true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", 
 
 
 # What is wrong with one answer, and what to answer instead.
-Fault = namedtuple("Fault", "question answer reasons suggestion")
+BadAnswer = namedtuple("BadAnswer", "question answer reasons suggestion")
 
 
 def slug_reasons(slug: str) -> list[str]:
-    reasons = [reason for pattern, reason in SLUG_FAULTS.items() if re.search(pattern, slug)]
+    reasons = [reason for pattern, reason in SLUG_ERRORS.items() if re.search(pattern, slug)]
     if len(slug) > SLUG_LIMIT:
         reasons.append(f"has {len(slug)} characters, more than {SLUG_LIMIT}")
     if WINDOWS_DEVICE.fullmatch(slug):
@@ -101,10 +101,10 @@ def suggested_slug(text: str) -> str:
     return f"{slug}-service" if slug_reasons(slug) else slug
 
 
-def slug_fault(slug: str, project_name: str) -> Fault | None:
+def check_slug(slug: str, project_name: str) -> BadAnswer | None:
     reasons = slug_reasons(slug)
     source = slug if re.search("[A-Za-z0-9]", slug) else project_name
-    return Fault("project_slug", slug, reasons, suggested_slug(source)) if reasons else None
+    return BadAnswer("project_slug", slug, reasons, suggested_slug(source)) if reasons else None
 
 
 def is_forbidden(char: str) -> bool:
@@ -136,7 +136,7 @@ def text_reasons(question: str, text: str) -> list[str]:
 def email_reasons(email: str) -> list[str]:
     if EMAIL.fullmatch(email):
         return []
-    found = [reason for pattern, reason in EMAIL_FAULTS.items() if re.search(pattern, email)]
+    found = [reason for pattern, reason in EMAIL_ERRORS.items() if re.search(pattern, email)]
     return found or ["is not an e-mail address"]
 
 
@@ -147,17 +147,17 @@ def suggested_text(question: str, text: str) -> str:
     return FALLBACKS[question] if not text or text_reasons(question, text) else text
 
 
-def text_fault(question: str, text: object) -> Fault | None:
+def check_text(question: str, text: object) -> BadAnswer | None:
     if not isinstance(text, str):
-        return Fault(question, text, ["is not a text: put it into quotes"], FALLBACKS[question])
+        return BadAnswer(question, text, ["is not a text: put it into quotes"], FALLBACKS[question])
     reasons = text_reasons(question, text)
-    return Fault(question, text, reasons, suggested_text(question, text)) if reasons else None
+    return BadAnswer(question, text, reasons, suggested_text(question, text)) if reasons else None
 
 
-def boolean_fault(question: str, answer: object) -> Fault | None:
+def check_boolean(question: str, answer: object) -> BadAnswer | None:
     """Refuse what Cookiecutter 2.6 lets through: any text for a yes or a no."""
     known = str(answer).strip().lower() in BOOLEANS
-    return None if known else Fault(question, answer, ["is neither yes nor no"], "yes")
+    return None if known else BadAnswer(question, answer, ["is neither yes nor no"], "yes")
 
 
 def escaped(text: object) -> str:
@@ -174,23 +174,23 @@ def is_stale(answers: dict[str, Any]) -> bool:
     )
 
 
-def find_faults(answers: dict[str, Any], given: dict[str, Any]) -> list[Fault]:
+def find_bad_answers(answers: dict[str, Any], given: dict[str, Any]) -> list[BadAnswer]:
     if is_stale(answers):
         instead = "--no-input --config-file .cookiecutter.json, from the rendered project"
-        return [Fault("--replay", None, ["holds answers edited or left out by hand"], instead)]
+        return [BadAnswer("--replay", None, ["holds answers edited or left out by hand"], instead)]
     rendered = {
         question: text
         for question, text in given.items()
         if question in TEXT_LIMITS and isinstance(text, str) and JINJA.search(text)
     }
     texts = {question: answers[question] for question in TEXT_LIMITS} | rendered
-    faults = [text_fault(question, text) for question, text in texts.items()]
-    faults.insert(1, slug_fault(answers["__slug_given"], str(answers["project_name"])))
-    faults += [boolean_fault(question, answers[question]) for question in BOOLEAN_QUESTIONS]
+    found = [check_text(question, text) for question, text in texts.items()]
+    found.insert(1, check_slug(answers["__slug_given"], str(answers["project_name"])))
+    found += [check_boolean(question, answers[question]) for question in BOOLEAN_QUESTIONS]
     if answers["database"] == "sqlite" and answers["__kubernetes"]:
         reason = "needs database=postgresql: a file of SQLite serves one process, not many pods"
-        faults.append(Fault("kubernetes", answers["kubernetes"], [reason], "no"))
-    return [fault for fault in faults if fault]
+        found.append(BadAnswer("kubernetes", answers["kubernetes"], [reason], "no"))
+    return [one for one in found if one]
 
 
 def shown(answer: object, width: int = 60) -> str:
@@ -200,10 +200,10 @@ def shown(answer: object, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[:half]} ... {text[-half:]}"
 
 
-def report(faults: list[Fault]) -> str:
-    count = "one answer has" if len(faults) == 1 else f"{len(faults)} answers have"
+def report(found: list[BadAnswer]) -> str:
+    count = "one answer has" if len(found) == 1 else f"{len(found)} answers have"
     lines = ["", f"Nothing was rendered: {count} to change.", ""]
-    for question, answer, reasons, suggestion in faults:
+    for question, answer, reasons, suggestion in found:
         lines.append(f"  {question}: {shown(answer)}" if answer is not None else f"  {question}")
         lines += [f"    {reason}" for reason in reasons]
         lines += [f"    try: {suggestion}", ""]
@@ -211,10 +211,10 @@ def report(faults: list[Fault]) -> str:
 
 
 def main() -> int:
-    faults = find_faults(json.loads(CONTEXT), json.loads(GIVEN))
-    if faults:
-        print(report(faults), file=sys.stderr)
-    return 1 if faults else 0
+    found = find_bad_answers(json.loads(CONTEXT), json.loads(GIVEN))
+    if found:
+        print(report(found), file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A fault in the Alembic environment fails the render, with one line a fault."""
+"""An error in the Alembic environment fails the render, with one line an error."""
 
 import os
 import re
@@ -18,7 +18,7 @@ PROJECT = "{{cookiecutter.project_slug}}"
 REVISION = "alembic/versions/0001_add_task_table.py"
 
 # file, what to replace, by what, the line that has to be said
-STATIC_FAULTS = [
+STATIC_ERRORS = [
     ("alembic.ini", "path_separator = os\n", "", "alembic.ini: [alembic] has no path_separator"),
     ("alembic.ini", "timezone = UTC", "timezone = %(UTC)s", "alembic.ini: Bad value substitution"),
     (
@@ -46,7 +46,7 @@ STATIC_FAULTS = [
     (REVISION, 'revision: str = "0001"', 'revision: str = "0002"', "does not begin with its revi"),
     (REVISION, "down_revision: str | None = None", 'down_revision = "0000"', "which is not there"),
 ]
-DYNAMIC_FAULTS = [
+DYNAMIC_ERRORS = [
     (REVISION, "length=200", "length=100", "alembic check: New upgrade operations detected"),
     (REVISION, 'op.drop_table("task")', "pass", "alembic upgrade head: "),
     ("alembic/env.py", "from app.settings import", "import nothing, ", "ModuleNotFoundError"),
@@ -54,16 +54,16 @@ DYNAMIC_FAULTS = [
 ]
 
 
-def break_file(project: Path, fault: tuple[str, str, str, str]) -> None:
-    name, old, new, _ = fault
+def break_file(project: Path, error: tuple[str, str, str, str]) -> None:
+    name, old, new, _ = error
     text = (project / name).read_text("utf-8")
     assert old in text, f"{name} has changed: {old!r} is not in it"
     (project / name).write_text(text.replace(old, new), "utf-8")
 
 
-def render_broken(template: Path, fault: tuple[str, str, str, str], *answers: str) -> str:
+def render_broken(template: Path, error: tuple[str, str, str, str], *answers: str) -> str:
     """Break the template, render it; returns what is said, after a look at what is left."""
-    break_file(template / PROJECT, fault)
+    break_file(template / PROJECT, error)
     folder = template.parent / "rendered"
     folder.mkdir()
     command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *answers]
@@ -78,37 +78,37 @@ def render_broken(template: Path, fault: tuple[str, str, str, str], *answers: st
     return ours
 
 
-@pytest.mark.parametrize("fault", STATIC_FAULTS, ids=lambda fault: fault[3])
-def test_a_fault_in_the_files_is_found(
-    bake: Callable[..., Path], tmp_path: Path, fault: tuple[str, str, str, str]
+@pytest.mark.parametrize("error", STATIC_ERRORS, ids=lambda error: error[3])
+def test_an_error_in_the_files_is_found(
+    bake: Callable[..., Path], tmp_path: Path, error: tuple[str, str, str, str]
 ) -> None:
     project = shutil.copytree(bake(), tmp_path / "project")
     static_faults = runpy.run_path(str(project / "scripts/alembic_static.py"))["static_faults"]
     assert static_faults(project) == []
-    break_file(project, fault)
-    faults = static_faults(project)
-    assert any(fault[3] in line for line in faults), faults
-    assert not any("\n" in line for line in faults)
+    break_file(project, error)
+    errors = static_faults(project)
+    assert any(error[3] in line for line in errors), errors
+    assert not any("\n" in line for line in errors)
 
 
-def test_a_fault_in_the_files_fails_the_render(template_copy: Path) -> None:
-    fault = STATIC_FAULTS[-1]
-    said = render_broken(template_copy, fault, "setup=no")
-    assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
+def test_an_error_in_the_files_fails_the_render(template_copy: Path) -> None:
+    error = STATIC_ERRORS[-1]
+    said = render_broken(template_copy, error, "setup=no")
+    assert any(error[3] in line for line in said.splitlines() if line.startswith("  ")), said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", DYNAMIC_FAULTS, ids=lambda fault: fault[3])
-def test_a_fault_that_shows_when_alembic_runs_fails_the_render(
-    template_copy: Path, fault: tuple[str, str, str, str]
+@pytest.mark.parametrize("error", DYNAMIC_ERRORS, ids=lambda error: error[3])
+def test_an_error_that_shows_when_alembic_runs_fails_the_render(
+    template_copy: Path, error: tuple[str, str, str, str]
 ) -> None:
-    said = render_broken(template_copy, fault)
-    assert any(fault[3] in line for line in said.splitlines() if line.startswith("  ")), said
+    said = render_broken(template_copy, error)
+    assert any(error[3] in line for line in said.splitlines() if line.startswith("  ")), said
 
 
 @pytest.mark.slow
-def test_a_fault_in_the_revision_of_a_sqlite_project_fails_its_render(template_copy: Path) -> None:
-    name, old, new, said_of_it = DYNAMIC_FAULTS[0]
+def test_an_error_in_the_revision_of_a_sqlite_project_fails_its_render(template_copy: Path) -> None:
+    name, old, new, said_of_it = DYNAMIC_ERRORS[0]
     broken = (f"_sqlite/{name}", old, new, said_of_it)
     said = render_broken(template_copy, broken, "database=sqlite")
     assert any(said_of_it in line for line in said.splitlines() if line.startswith("  ")), said

@@ -164,7 +164,7 @@ def render_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callabl
 
 
 def batches() -> list[Any]:
-    """Put the bad answers to different questions together: one render tells all its faults.
+    """Put the bad answers to different questions together: one render tells of all.
 
     The fast tests render those whose slug Cookiecutter would make folders of.
     """
@@ -201,10 +201,10 @@ def test_a_bad_answer_is_judged_with_a_reason_and_a_suggestion(
         given["__slug_given"] = answer
     elif question != "author_email":
         given[f"__{question}_escaped"] = hook.escaped(answer)
-    (fault,) = faults_of(**given)
-    assert fault.question == question
-    assert any(text.startswith(reason) for text in fault.reasons)
-    assert fault.suggestion == suggestion
+    (bad,) = bad_answers(**given)
+    assert bad.question == question
+    assert any(text.startswith(reason) for text in bad.reasons)
+    assert bad.suggestion == suggestion
 
 
 def test_an_absolute_slug_makes_no_folder_elsewhere(
@@ -215,7 +215,7 @@ def test_an_absolute_slug_makes_no_folder_elsewhere(
     assert list(elsewhere.iterdir()) == []
 
 
-def test_every_fault_is_told_at_once(refuse: Callable[..., str]) -> None:
+def test_every_bad_answer_is_told_at_once(refuse: Callable[..., str]) -> None:
     message = refuse(
         project_name="Tasks\x07",
         project_slug="../../My App",
@@ -233,9 +233,9 @@ def test_every_fault_is_told_at_once(refuse: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize("answer", ["yes", "Y", "true", "1", "on"])
 def test_kubernetes_with_sqlite_is_refused_with_the_reason(answer: str) -> None:
-    (fault,) = faults_of(database="sqlite", kubernetes=answer, __kubernetes="yes")
-    assert (fault.question, fault.answer, fault.suggestion) == ("kubernetes", answer, "no")
-    (reason,) = fault.reasons
+    (bad,) = bad_answers(database="sqlite", kubernetes=answer, __kubernetes="yes")
+    assert (bad.question, bad.answer, bad.suggestion) == ("kubernetes", answer, "no")
+    (reason,) = bad.reasons
     assert "needs database=postgresql" in reason
 
 
@@ -303,14 +303,14 @@ def test_an_answer_that_is_no_text_is_refused(
 @pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
 @pytest.mark.parametrize("answer", ["maybe", "", "si"])
 def test_what_is_neither_yes_nor_no_is_refused(question: str, answer: str) -> None:
-    (fault,) = faults_of(**{question: answer})
-    assert (fault.question, fault.reasons) == (question, ["is neither yes nor no"])
+    (bad,) = bad_answers(**{question: answer})
+    assert (bad.question, bad.reasons) == (question, ["is neither yes nor no"])
 
 
 @pytest.mark.parametrize("question", hook.BOOLEAN_QUESTIONS)
 @pytest.mark.parametrize("answer", [True, False, "yes", "No", " n ", "true", "0"])
 def test_what_cookiecutter_takes_for_yes_or_no_passes(question: str, answer: object) -> None:
-    assert faults_of(**{question: answer}) == []
+    assert bad_answers(**{question: answer}) == []
 
 
 def test_every_question_for_yes_or_no_is_judged() -> None:
@@ -319,14 +319,14 @@ def test_every_question_for_yes_or_no_is_judged() -> None:
     assert tuple(booleans) == hook.BOOLEAN_QUESTIONS
 
 
-def faults_of(**given: object) -> list[Any]:
+def bad_answers(**given: object) -> list[Any]:
     """Judge answers as Cookiecutter 2.6 gives them: as they stand on the command line."""
     answers = hook.FALLBACKS | {"project_slug": "tasks", "__slug_given": "tasks"}
     answers |= {"database": "postgresql", "__kubernetes": ""}
     answers |= dict.fromkeys(hook.BOOLEAN_QUESTIONS, False)
     derived = {f"__{question}_escaped": text for question, text in hook.FALLBACKS.items()}
-    faults: list[Any] = hook.find_faults(answers | derived | given, {})
-    return faults
+    found: list[Any] = hook.find_bad_answers(answers | derived | given, {})
+    return found
 
 
 @pytest.mark.parametrize(

@@ -368,7 +368,16 @@ def test_what_the_revisions_did_not_make_and_ignored_columns_are_left_alone(
     assert re.search("WARNI?N?G? .*spatial_ref_sys.*left alone", said)
     assert "elsewhere" not in said
     assert len(sorted_revisions(project)) == 1
-    models.write_text(text, "utf-8")
+    changed = models.read_text("utf-8").replace("max_length=200", "max_length=300")
+    models.write_text(changed, "utf-8")
+    project.alembic("revision", "--autogenerate", "-m", "longer titles", url=url)
+    revision = sorted_revisions(project)[1].read_text("utf-8")
+    assert [line.strip() for line in revision.splitlines() if "op." in line] == [
+        'op.alter_column("task", "title", type_=sa.String(length=300))',
+        'op.alter_column("task", "title", type_=sa.VARCHAR(length=200))',
+    ]
+    project.alembic("upgrade", "head", url=url)
+    models.write_text(changed.replace(ignored, 'sa.Index(None, "status", "id")'), "utf-8")
     done = project.run("-m", "alembic", "check", url=url)
     assert done.returncode != 0
     assert "drop_column" in done.stdout + done.stderr

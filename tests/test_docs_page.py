@@ -164,14 +164,14 @@ class Visit:
         """Open a page, and wait until it has asked for all it needs."""
         self.page.goto(url)
         self.page.wait_for_load_state("networkidle")
-        assert self.faults() == []
+        assert self.problems() == []
 
     def hosts(self) -> set[str]:
         """Who was asked for something, whether or not the answer came."""
         urls = map(urlsplit, self.urls)
         return {url.netloc for url in urls if url.scheme not in ("data", "blob")}
 
-    def faults(self) -> list[str]:
+    def problems(self) -> list[str]:
         return self.errors + list(self.page.evaluate("window.violations"))
 
 
@@ -221,7 +221,7 @@ def test_a_task_is_made_and_listed_with_the_mouse_and_no_other_site_is_asked(
     # What comes late would be missed otherwise.
     visit.page.wait_for_load_state("networkidle")
     assert visit.hosts() == {urlsplit(base).netloc}
-    assert visit.faults() == []
+    assert visit.problems() == []
 
 
 def test_a_request_to_another_site_and_a_refused_script_would_be_seen(
@@ -238,7 +238,10 @@ def test_a_request_to_another_site_and_a_refused_script_would_be_seen(
     )
     expect(visit.page).not_to_have_title("ran")
     assert "127.0.0.1:9" in visit.hosts()
-    assert {fault.partition(":")[0] for fault in visit.faults()} >= {"img-src", "script-src-elem"}
+    assert {problem.partition(":")[0] for problem in visit.problems()} >= {
+        "img-src",
+        "script-src-elem",
+    }
 
 
 def test_name_and_description_run_nothing_and_the_icon_is_shown(visit: Visit, base: str) -> None:
@@ -258,7 +261,7 @@ def test_name_and_description_run_nothing_and_the_icon_is_shown(visit: Visit, ba
         }"""
     )
     assert width >= 16
-    assert visit.faults() == []
+    assert visit.problems() == []
 
 
 def test_the_page_works_behind_a_proxy_that_cuts_a_prefix_off(
@@ -272,7 +275,7 @@ def test_the_page_works_behind_a_proxy_that_cuts_a_prefix_off(
         assert visit.page.url == f"{base}/docs"
         make_and_list_a_task(visit.page, "Behind a proxy")
         assert [url for url in visit.urls if not url.startswith(f"{base}/")] == []
-        assert visit.faults() == []
+        assert visit.problems() == []
 
 
 def test_without_docs_there_is_no_page_and_no_document(project: Project, tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_terminal_shows_a_step_when_it_begins(project: Path) -> None:
     assert re.search(rb"lock file \.\.\. \d+\.\d s\r\n  environment", seen)
 
 
-def test_a_fault_in_the_alembic_files_fails_the_render_with_a_line_each(project: Path) -> None:
+def test_an_error_in_the_alembic_files_fails_the_render_with_a_line_each(project: Path) -> None:
     done = run_hook(project, {"static": ["alembic.ini: no logging", "env.py: no metadata"]})
     assert done.returncode == 1
     assert done.stderr == (
@@ -240,7 +240,7 @@ def test_a_fault_in_the_alembic_files_fails_the_render_with_a_line_each(project:
 
 
 @needs_scripts
-def test_a_fault_found_by_running_alembic_fails_the_render_with_a_line_each(project: Path) -> None:
+def test_an_error_found_by_running_alembic_fails_the_render_with_a_line_each(project: Path) -> None:
     done = run_hook(project, {"run": ("upgrade: no\n\ndowngrade: no\n", 1)})
     assert done.returncode == 1
     assert done.stderr == "\nWhat was rendered is wrong:\n  upgrade: no\n  downgrade: no\n"
@@ -324,7 +324,7 @@ def test_under_cruft_the_files_are_finished_in_silence_and_nothing_is_set_up(pro
     assert not (project / ".github").exists()
 
 
-def test_under_cruft_a_fault_still_fails_the_render(project: Path) -> None:
+def test_under_cruft_an_error_still_fails_the_render(project: Path) -> None:
     done = run_hook(project, {"static": ["env.py: no metadata"]}, _commit="0" * 40)
     assert (done.returncode, done.stdout) == (1, "")
     assert "  env.py: no metadata\n" in done.stderr

@@ -43,6 +43,7 @@ def test_a_file_sets_the_answers_and_the_command_line_wins(
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(file))
     if way.startswith("~"):
         monkeypatch.delenv("COOKIECUTTER_CONFIG")
+        monkeypatch.setenv("HOME", str(tmp_path))
     options = ["--no-input", "project_name=Ledger", "setup=no", "license=MIT"]
     if way == "--config-file":
         monkeypatch.setenv("COOKIECUTTER_CONFIG", os.devnull)

@@ -1,4 +1,4 @@
-"""The service of a rendered project as uvicorn runs it, under faults of its clients and its own."""
+"""The service of a rendered project as uvicorn runs it, while clients leave and it is killed."""
 
 import asyncio
 import contextlib

@@ -54,8 +54,8 @@ class Comparison:
         except SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", error)).split())
             raise CommandError(f"PostgreSQL cannot build the models: {reason}") from error
-        said = catalog.read(self.connection)
-        self.found = Catalog(dict(self.left(said)), said.enums)
+        self.database = catalog.read(self.connection)
+        self.found = Catalog(dict(self.ours()), self.database.enums)
         # The constraints and indexes of a table that are dropped, made, or both.
         self.stale: dict[Key, set[PartKey]] = {}
         # The enum types that another type takes the place of.
@@ -70,11 +70,11 @@ class Comparison:
     def in_order(self) -> list[Change]:
         return [change for _, change in sorted(self._steps, key=lambda step: step[0])]
 
-    def left(self, said: Catalog) -> Iterator[tuple[Key, Table]]:
+    def ours(self) -> Iterator[tuple[Key, Table]]:
         """The database without what `include_object` leaves alone."""
         options = self.context.migration_context
         versions = Key(options.version_table_schema or self.default, options.version_table)
-        for key, found in said.tables.items():
+        for key, found in self.database.tables.items():
             table = sa.Table(key.name, sa.MetaData(), schema=self.schema(key))
             if key not in self.models:
                 if key != versions and self.includes(table, "table"):
@@ -106,7 +106,8 @@ class Comparison:
     @cached_property
     def reflected(self) -> dict[Key, sa.Table]:
         """The tables of the database as SQLAlchemy reads them."""
-        metadata = reflect(self.connection, self.found.tables, self.default)
+        said = {key: self.database.tables[key] for key in self.found.tables}
+        metadata = reflect(self.connection, said, self.default)
         return {Key(t.schema or self.default, t.name): t for t in metadata.tables.values()}
 
     @cached_property

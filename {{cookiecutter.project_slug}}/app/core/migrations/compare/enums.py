@@ -44,13 +44,16 @@ def change(both: Comparison, name: str) -> None:
 
 def is_mentioned(catalog: Catalog, name: str, labels: Iterable[str]) -> bool:
     """PostgreSQL does not let the transaction that adds a value use it."""
-    texts = [f"{literal(label)}::{name}" for label in labels]
-    for table in catalog.tables.values():
-        defaults = [column.default or "" for column in table.columns.values()]
-        for said in (*defaults, *(part.definition for part in table.parts.values())):
-            if any(text in said for text in texts):
-                return True
-    return False
+    texts = [
+        text
+        for table in catalog.tables.values()
+        for text in (
+            *(column.default or "" for column in table.columns.values()),
+            *(part.definition for part in table.parts.values()),
+        )
+        if f"::{name}" in text
+    ]
+    return any(label in text for label in labels for text in texts)
 
 
 def replace(both: Comparison, name: str, labels: list[str], target: Catalog) -> list[Sql]:

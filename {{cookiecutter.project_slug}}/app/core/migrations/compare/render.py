@@ -81,7 +81,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
             values = "".join(f"{value!r}, " for value in item.enums)
             schema = f", schema={item.schema!r}" if item.schema else ""
             return f"postgresql.ENUM({values}name={str(item.name)!r}{schema}, create_type=False)"
-        case "type", sa.types.TypeDecorator() if not type(item).__module__.startswith("sqlalchemy"):
+        case "type", sa.types.TypeDecorator() if not type(item).__module__.startswith("sqlalchemy."):
             return _repr_type(item.load_dialect_impl(context.dialect), context)
         case "type", postgresql.JSONB():
             context.imports.add("from sqlalchemy.dialects import postgresql")
