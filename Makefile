@@ -51,7 +51,7 @@ format: $(SETUP)  ## Format the template's own code
 	@uv run --quiet ruff format hooks tests benchmarks
 	@uv run --quiet ruff check --fix hooks tests benchmarks
 
-bench: $(SETUP)  ## Measure, and print ratios; only=api for one of render, migrations, image, api
+bench: $(SETUP)  ## Measure, and print ratios; only=api for one part, see benchmarks/README.md
 	@set -e; for part in $(or $(only),render migrations image api); do \
 		uv run --quiet --group bench python -m benchmarks.$$part $(args); done
 

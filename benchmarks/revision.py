@@ -53,13 +53,10 @@ class Revision:
         time before left it, or empty.
         """
         self.demos += 1
-        machine, cache, port = (
-            self.folder / f"machine-{self.demos}",
-            self.folder / "uv",
-            free_port(),
-        )
+        cache = self.folder / "uv"
         if empty_cache:
             shutil.rmtree(cache, ignore_errors=True)
+        machine, port = self.folder / f"machine-{self.demos}", free_port()
         clone = machine / "template"
         shutil.copytree(self.template, clone)
         env = without_uv(machine) | {"UV_CACHE_DIR": str(cache)}
@@ -124,5 +121,6 @@ def without_uv(machine: Path) -> dict[str, str]:
                 if tool.name not in ("uv", "uvx"):
                     (shown / tool.name).symlink_to(tool)
         path.append(str(shown))
-    env = {name: value for name, value in environment().items() if not name.startswith("UV_")}
+    homes = ("UV_", "XDG_")
+    env = {name: value for name, value in environment().items() if not name.startswith(homes)}
     return env | {"HOME": str(home), "PATH": os.pathsep.join(path)}

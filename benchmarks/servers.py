@@ -43,6 +43,7 @@ class Project:
         self.python = self.root / ".venv" / "bin" / "python"
         if not self.python.exists():
             raise SystemExit("the hook could not set the project up")
+        progress(run(self.python, "--version", cwd=folder).strip())
 
     def install(self, *packages: str) -> None:
         run("uv", "pip", "install", "--quiet", "--python", self.python, *packages, cwd=self.root)

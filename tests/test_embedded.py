@@ -259,7 +259,7 @@ def test_all_commands_share_a_postgresql_18(place: Place) -> None:
         "make psql args='-tAc \"SHOW server_version\"'": "18.",
         "uv run alembic upgrade head": "0001",
         "make current": "0001 (head)",
-        "make plan": "no pending",
+        "make plan": "Pending after 0001: 0",
         "make doctor": "the embedded PostgreSQL",
     }
     (place.root / ".venv").symlink_to(place.scripts.parent)

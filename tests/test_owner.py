@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,7 @@ def test_the_sample_is_deleted_and_the_first_table_is_ones_own(owner: Owner) -> 
         path.relative_to(owner.root).as_posix()
         for folder in ("app", "tests", "alembic", "scripts")
         for path in (owner.root / folder).rglob("*.py")
-        if "tasks" in path.read_text("utf-8")
+        if re.search(r"app[./]tasks|/tasks\b", path.read_text("utf-8"))
     ]
     assert rest == [], "something still names the sample"
     owner.make("check")
