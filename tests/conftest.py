@@ -80,9 +80,12 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def bake(render: Callable[..., Path]) -> Callable[..., Path]:
     """The same, once for the same answers: what it gives is not to be changed."""
+    questions = json.loads((TEMPLATE / "cookiecutter.json").read_text("utf-8"))
+    defaults = {name: one[0] if isinstance(one, list) else one for name, one in questions.items()}
     baked: dict[str, Path] = {}
 
     def bake(**answers: object) -> Path:
+        answers = {name: one for name, one in answers.items() if one != defaults[name]}
         key = json.dumps(answers, sort_keys=True)
         if key not in baked:
             baked[key] = render(**answers)

@@ -411,6 +411,10 @@ class Cut(Enum):
     m = "m"
 
 
+class Pace(Enum):
+    slow = "slow"
+
+
 class Suit(Row, table=True):
     __table_args__ = (
         sa.Index(None, "cut", postgresql_where=sa.text("cut = 's'")),
@@ -418,11 +422,17 @@ class Suit(Row, table=True):
     )
     cut: Cut = Field(sa_column_kwargs={"server_default": "m"})
     cuts: Any = Field(sa_type=pg.ARRAY(sa.Enum(Cut)), sa_column_kwargs={"server_default": "{s}"})
+    pace: Any = Field(sa_type=pg.ARRAY(sa.Enum(Pace)))
 """,
         """
 class Cut(Enum):
     s = "s"
     l = "l"
+
+
+class Pace(Enum):
+    slow = "slow"
+    fast = "fast"
 
 
 class Suit(Row, table=True):
@@ -432,6 +442,9 @@ class Suit(Row, table=True):
     )
     cut: Cut = Field(sa_column_kwargs={"server_default": "l"})
     cuts: Any = Field(sa_type=pg.ARRAY(sa.Enum(Cut)), sa_column_kwargs={"server_default": "{l}"})
+    pace: Any = Field(
+        sa_type=pg.ARRAY(sa.Enum(Pace)), sa_column_kwargs={"server_default": "{fast}"}
+    )
 """,
     ),
     "comments": (

@@ -86,7 +86,7 @@ class Place(Project):
                 shutil.chown(path, user, group)
 
     def environment(self, url: str | None, **variables: str) -> dict[str, str]:
-        return super().environment(url, TMPDIR=str(self.root.parent), **variables)
+        return super().environment(url, **{"TMPDIR": str(self.root.parent), **variables})
 
     def start(
         self, *command: str, url: str | None = None, **variables: str
@@ -661,8 +661,8 @@ def test_the_keeper_starts_where_python_does_not_look_into_the_folder(place: Pla
 
 def check_line(line: str, reason: str) -> None:
     assert reason in line
-    assert "DATABASE_URL=postgresql://" in line
-    assert re.search(r"docker run [^:]*:5432:5432 .* postgres:18", line)
+    assert "DATABASE_URL=postgresql://user:password@host/name" in line
+    assert re.search(r"docker run --detach .* postgres:18$", line)
 
 
 ALL = pytest.mark.parametrize("command", [SERVE, ALEMBIC, PSQL, PLAN], ids=lambda c: c[1])
@@ -706,6 +706,13 @@ def test_without_the_wheel_a_database_that_is_given_is_used(
     place = new_place(origin=without_wheel)
     said = place.succeeds("-m", "alembic", "current", url=postgresql)
     assert "Traceback" not in said
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_one_line(new_place: NewPlace) -> None:
+    place = new_place("x" * 150)
+    temporary = place.root / "temporary"
+    temporary.mkdir()
+    check_line(place.fails(*ALEMBIC, TMPDIR=str(temporary)), "set TMPDIR=/tmp.")
 
 
 @as_root

@@ -26,9 +26,9 @@ def database_url(settings: DatabaseSettings) -> URL:
     except embedded.EmbeddedError as error:
         raise NoDatabaseError(
             f"DATABASE_URL is not set, and the embedded PostgreSQL does not start: {error}. "
-            "Set DATABASE_URL=postgresql://user:password@host/name, or start a server: "
-            "docker run --detach --publish 127.0.0.1:5432:5432 --env POSTGRES_PASSWORD=secret "
-            "postgres:18, with DATABASE_URL=postgresql://postgres:secret@127.0.0.1/postgres"
+            "Set DATABASE_URL=postgresql://user:password@host/name, or set "
+            "DATABASE_URL=postgresql://postgres:secret@127.0.0.1/postgres and run: docker run "
+            "--detach --publish 127.0.0.1:5432:5432 --env POSTGRES_PASSWORD=secret postgres:18"
         ) from error
 
 

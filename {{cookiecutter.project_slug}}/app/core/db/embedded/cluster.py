@@ -38,7 +38,7 @@ INITDB = (
 
 
 class Server(NamedTuple):
-    """What postmaster.pid says of a server."""
+    """A server as its postmaster.pid describes it."""
 
     pid: int
     data: Path
@@ -47,10 +47,21 @@ class Server(NamedTuple):
     ready: bool
 
     def end(self, kind: signal.Signals = signal.SIGINT) -> None:
-        """Have it end its connections and shut down."""
-        if sys.platform != "win32":
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, kind)
+        """Have it close its connections and shut down, if the process is known to be its own."""
+        if sys.platform == "win32" or not self.has_own_pid():
+            return
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, kind)
+
+    def has_own_pid(self) -> bool:
+        """False where the server runs on the other side of a container: numbers differ there."""
+        if sys.platform != "linux":
+            return True
+        try:
+            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return os.fsencode(_quote(self.host)) in command
 
 
 class Cluster:
@@ -106,8 +117,7 @@ class Cluster:
                 options |= {"listen_addresses": "127.0.0.1", "port": str(probe.getsockname()[1])}
         else:
             place = self._socket_folder()
-            quoted = str(place).replace('"', '""')
-            options |= {"listen_addresses": "", "unix_socket_directories": f'"{quoted}"'}
+            options |= {"listen_addresses": "", "unix_socket_directories": _quote(str(place))}
             options |= {"port": str(PORT), "unix_socket_permissions": "0700"}
             # We have the lock, so what a crash left behind is stale. PostgreSQL would not start
             # where another process now has the number of the old server.
@@ -199,9 +209,7 @@ class Cluster:
 
     def _socket_folder(self) -> Path:
         """Beside the data; in the temporary folder where libpq cannot use such a path."""
-        name = str(self.folder)
-        length = len(os.fsencode(self.folder / f".s.PGSQL.{PORT}"))
-        if length <= SOCKET_PATH_BYTES and name.isprintable() and "," not in name:
+        if _can_hold_socket(self.folder):
             return self.folder
         # A name that other users cannot guess, and so not take first.
         secret = self.folder / "secret"
@@ -209,7 +217,16 @@ class Cluster:
             secret.write_text(secrets.token_hex())
         digest = hashlib.sha256(secret.read_bytes() + os.fsencode(self.folder)).hexdigest()
         place = Path(tempfile.gettempdir(), f"postgres-{digest[:16]}")
+        if not _can_hold_socket(place):
+            raise EmbeddedError(f"a socket in {place} has too long a path: set TMPDIR=/tmp")
         place.mkdir(0o700, exist_ok=True)
-        if sys.platform != "win32" and place.lstat().st_uid != os.geteuid():
-            raise EmbeddedError(f"{place} belongs to another user")
         return place
+
+
+def _can_hold_socket(folder: Path) -> bool:
+    length = len(os.fsencode(folder / f".s.PGSQL.{PORT}"))
+    return length <= SOCKET_PATH_BYTES and str(folder).isprintable() and "," not in str(folder)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -11,7 +11,7 @@ from app.core.migrations.compare import counters
 from app.core.migrations.compare.catalog import Catalog, Column, Key, rolled_back
 from app.core.migrations.compare.comparison import Comparison, Phase
 from app.core.migrations.compare.enums import element
-from app.core.migrations.compare.render import Sql, statement
+from app.core.migrations.compare.render import Sql, is_of_sqlalchemy, statement
 
 
 def compare(both: Comparison, key: Key) -> None:
@@ -144,7 +144,7 @@ def is_foreign(type_: Any) -> bool:
         return is_foreign(type_.impl_instance)
     if isinstance(type_, sa.ARRAY):
         return is_foreign(type_.item_type)
-    return not type(type_).__module__.startswith("sqlalchemy.")
+    return not is_of_sqlalchemy(type_)
 
 
 def converts(both: Comparison, old: Column, new: Column) -> bool:

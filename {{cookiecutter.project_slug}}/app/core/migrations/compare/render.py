@@ -81,7 +81,7 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
             values = "".join(f"{value!r}, " for value in item.enums)
             schema = f", schema={item.schema!r}" if item.schema else ""
             return f"postgresql.ENUM({values}name={str(item.name)!r}{schema}, create_type=False)"
-        case "type", sa.types.TypeDecorator() if not type(item).__module__.startswith("sqlalchemy."):
+        case "type", sa.types.TypeDecorator() if not is_of_sqlalchemy(item):
             return _repr_type(item.load_dialect_impl(context.dialect), context)
         case "type", postgresql.JSONB():
             context.imports.add("from sqlalchemy.dialects import postgresql")
@@ -91,6 +91,10 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         case "server_default", sa.DefaultClause() if str(item.arg) == "now()":
             return "sa.func.now()"
     return False
+
+
+def is_of_sqlalchemy(type_: Any) -> bool:
+    return type(type_).__module__.startswith("sqlalchemy.")
 
 
 def escape(sql: str) -> str:
