@@ -399,14 +399,14 @@ def test_a_value_of_an_enum_comes_and_goes_without_leftovers(
 
 
 def test_revisions_are_numbered_also_the_empty_ones_and_without_a_database(
-    project: Project,
+    project: Project, databases: Databases
 ) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/none"
     project.alembic("revision", "-m", "move old data", url=nowhere)
     label = ["--head", "base", "--branch-label", "other", "--rev-id", "abc"]
     project.alembic("revision", "-m", "own number", *label, url=nowhere)
     project.alembic("revision", "-m", "and again", "--head", "0002", url=nowhere)
-    project.alembic("merge", "-m", "both", "--rev-id", "xyz", "heads", url=nowhere)
+    project.alembic("merge", "-m", "both", "--rev-id", "xyz", "heads", url=databases.create())
     assert [path.name for path in revisions_of(project)] == [
         "0001_add_task_table.py",
         "0002_move_old_data.py",

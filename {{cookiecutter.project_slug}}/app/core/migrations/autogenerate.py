@@ -22,7 +22,8 @@ __all__ = ["include_object", "options", "process_revision_directives", "render_i
 
 log = logging.getLogger("alembic.autogenerate")
 
-PLUGIN = Plugin("app.core.migrations.compare")
+# Alembic refuses a second plugin of the same name, as when this module is loaded again.
+PLUGIN = Plugin(f"{compare.__module__}.{id(compare)}")
 PLUGIN.add_autogenerate_comparator(compare, "autogenerate")
 
 
