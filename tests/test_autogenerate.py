@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests import model_cases
+from tests.conftest import SYSTEM_TEMP
 from tests.model_cases import AFTER, BEFORE
 from tests.project import Databases, Project
 
@@ -127,6 +129,13 @@ def scratch(
     return project.run(*command, TEST_DATABASE_URL=server, **variables)
 
 
+def alembic(project: Project, url: str, *commands: str) -> None:
+    """Run commands of Alembic in one process, as its command line does."""
+    script = "import sys; from alembic.config import main; [main(x.split()) for x in sys.argv[1:]]"
+    done = project.run("-c", script, *commands, url=url)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def revisions_of(project: Project) -> list[Path]:
     return sorted(project.root.glob("alembic/versions/*.py"))
 
@@ -172,13 +181,23 @@ def noted(set_up: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory)
     return Project(set_up(), tmp_path_factory.mktemp("noted") / "project")
 
 
-@pytest.fixture(scope="module")
-def stages(
-    noted: Project, postgresql: str, tmp_path_factory: pytest.TempPathFactory
-) -> list[Stage]:
-    databases = Databases("postgresql", tmp_path_factory.mktemp("databases"), postgresql)
+@pytest.fixture(scope="module", autouse=True)
+def background(
+    request: pytest.FixtureRequest, noted: Project, postgresql: str
+) -> Iterator[Future[list[Stage]]]:
+    """Takes the project through all cases while the first tests run."""
+    databases = Databases("postgresql", noted.root, postgresql)
     extension, schema = "CREATE EXTENSION vector", "CREATE SCHEMA audit"
-    return take_through(noted, databases, model_cases.cases, extension, schema)
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    wanted = any(item.path == request.path and "stages" in item.fixturenames for item in items)
+    with ThreadPoolExecutor() as pool:
+        arguments = (noted, databases, model_cases.cases, extension, schema)
+        yield pool.submit(take_through, *arguments) if wanted else Future()
+
+
+@pytest.fixture(scope="module")
+def stages(background: Future[list[Stage]]) -> list[Stage]:
+    return background.result()
 
 
 def differences(stages: list[Stage], of: Callable[[tuple[str, str]], bool]) -> list[str]:
@@ -197,6 +216,170 @@ def differences(stages: list[Stage], of: Callable[[tuple[str, str]], bool]) -> l
                         f"  should be: {should.get(key)}\n  is:        {there.get(key)}"
                     )
     return found
+
+
+@pytest.fixture
+def contrib() -> Iterator[str]:
+    """A PostgreSQL server with the extensions of contrib: Debian's package `postgresql`."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        missing = "there is no PostgreSQL with contrib: apt-get install postgresql"
+        if os.environ.get("CI") and sys.platform == "linux":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    programs = found[-1].parent
+    # PostgreSQL refuses to run as root.
+    user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    as_user = user if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
+        if as_user:
+            shutil.chown(folder, "nobody", "nogroup")
+
+        def run(program: str, *arguments: str) -> None:
+            subprocess.run(
+                [*as_user, str(programs / program), *arguments],
+                cwd=folder,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+
+        data = f"{folder}/data"
+        run("initdb", "-A", "trust", "-U", "app", "-E", "UTF8", "--no-sync", "-D", data)
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+        run("pg_ctl", "start", "-w", "-s", "-D", data, "-o", options, "-l", f"{folder}/log")
+        try:
+            yield f"postgresql://app@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", data)
+
+
+def test_extensions_are_installed_by_the_revision_that_needs_them(
+    project: Project, contrib: str, tmp_path: Path
+) -> None:
+    def cases(stage: int) -> dict[str, str]:
+        return {name: models[stage] for name, models in model_cases.EXTENSIONS.items()}
+
+    names = ("btree_gist", "citext", "hstore", "pg_trgm")
+    lines = [f"CREATE EXTENSION {name}" for name in names]
+    databases = Databases("postgresql", tmp_path, contrib)
+    stages = take_through(project, databases, cases, *lines)
+    for name in names:
+        assert f'op.execute("CREATE EXTENSION IF NOT EXISTS {name}")' in stages[0].revision
+    assert "EXTENSION" not in stages[1].revision
+    assert "\n".join(differences(stages, lambda _: True)) == ""
+    assert "sum" in {table for table, _ in stages[0].after}
+
+
+def test_a_model_that_postgresql_cannot_build_is_one_line(
+    project: Project, postgresql: str
+) -> None:
+    write_models(project, model_cases.models({"citext": model_cases.EXTENSIONS["citext"][0]}))
+    done = scratch(project, postgresql, "revision", "--autogenerate", "-m", "add citext")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert 'cannot build the models: extension "citext" is not available' in said
+    assert "Traceback" not in said
+
+
+def test_what_the_revisions_did_not_make_and_ignored_columns_are_left_alone(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    databases.query(
+        url,
+        "CREATE TABLE spatial_ref_sys (srid INTEGER)",
+        "CREATE SCHEMA elsewhere",
+        "CREATE TABLE elsewhere.task (id INTEGER)",
+        "CREATE TABLE elsewhere.theirs (id INTEGER)",
+        "CREATE TYPE elsewhere.kind AS ENUM ('a')",
+        "CREATE VIEW tasks AS SELECT id FROM task",
+        "ALTER TABLE task ADD old INTEGER UNIQUE",
+        "CREATE INDEX ix_task_old ON task (old)",
+    )
+    models = project.root / "app/tasks/models.py"
+    text = models.read_text("utf-8")
+    ignored = 'sa.Index(None, "status", "id"), {"info": {"ignored_columns": ["old"]}}'
+    models.write_text(text.replace('sa.Index(None, "status", "id")', ignored), "utf-8")
+    assert models.read_text("utf-8") != text
+    said = project.alembic("revision", "--autogenerate", "-m", "nothing", url=url)
+    assert re.search("WARNI?N?G? .*spatial_ref_sys.*left alone", said)
+    assert "theirs" not in said
+    assert len(revisions_of(project)) == 1
+    changed = models.read_text("utf-8").replace("max_length=200", "max_length=300")
+    models.write_text(changed, "utf-8")
+    alembic(project, url, "revision --autogenerate -m longer_titles", "upgrade head")
+    revision = revisions_of(project)[1].read_text("utf-8")
+    assert [line.strip() for line in revision.splitlines() if "op." in line] == [
+        'op.alter_column("task", "title", type_=sa.String(length=300))',
+        'op.alter_column("task", "title", type_=sa.VARCHAR(length=200))',
+    ]
+    models.write_text(changed.replace(ignored, 'sa.Index(None, "status", "id")'), "utf-8")
+    done = project.run("-m", "alembic", "check", url=url)
+    assert done.returncode != 0
+    assert "drop_column" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_a_developers_database_holds_does_not_matter(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    databases.query(url, "CREATE TABLE task (id INTEGER, leftover INTEGER)")
+    write_models(project, model_cases.models({"keys": model_cases.MODELS["keys"][BEFORE]}))
+    assert databases.server is not None
+    text = migration(project, databases.server, "add keys", DATABASE_URL=url)
+    assert "leftover" not in text
+    assert "op.create_table" in text
+
+
+def test_a_value_of_an_enum_comes_and_goes_without_leftovers(
+    project: Project, databases: Databases
+) -> None:
+    assert databases.server is not None
+    url = databases.create()
+    models = project.root / "app/tasks/models.py"
+    original = models.read_text("utf-8")
+    wider = original.replace('    done = "done"\n', '    done = "done"\n    late = "late"\n')
+    models.write_text(wider, "utf-8")
+    assert "late" in migration(project, databases.server, "add late")
+    project.alembic("upgrade", "head", url=url)
+    databases.query(url, "INSERT INTO task (title, status) VALUES ('x', 'late')")
+    models.write_text(original, "utf-8")
+    assert "late" in migration(project, databases.server, "remove late")
+    done = project.run("-m", "alembic", "upgrade", "head", url=url)
+    assert done.returncode != 0, "a row still has the value that goes"
+    assert "Traceback" not in done.stderr
+    databases.query(url, "UPDATE task SET status = 'done'")
+    project.alembic("upgrade", "head", url=url)
+    with contextlib.suppress(Exception):
+        databases.query(url, "INSERT INTO task (title, status) VALUES ('y', 'late')")
+    assert databases.query(url, "SELECT title FROM task") == [("x",)]
+
+
+def test_revisions_are_numbered_also_the_empty_ones_and_without_a_database(
+    project: Project, databases: Databases
+) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    alembic(
+        project,
+        nowhere,
+        "revision -m move_old_data",
+        "revision -m own_number --head base --branch-label other --rev-id abc",
+        "revision -m and_again --head 0002",
+    )
+    alembic(project, databases.create(), "merge -m both --rev-id xyz heads")
+    assert [path.name for path in revisions_of(project)] == [
+        "0001_add_task_table.py",
+        "0002_move_old_data.py",
+        "0003_and_again.py",
+        "abc_own_number.py",
+        "xyz_both.py",
+    ]
+    assert (project.root / "alembic/versions/HEAD").read_text() == "xyz_both\n"
+    *_, branch, merge = (path.read_text("utf-8") for path in revisions_of(project))
+    assert 'branch_labels: tuple[str, ...] = ("other",)' in branch
+    assert 'down_revision: tuple[str, ...] = ("0003", "abc")' in merge
 
 
 @pytest.mark.parametrize("case", model_cases.cases(BEFORE))
@@ -257,164 +440,3 @@ def test_constraints_without_a_name_get_one(stages: list[Stage]) -> None:
     }
     colored = {thing for table, thing in stages[0].after if table == "colored"}
     assert any(re.fullmatch(r"constraint ck_colored_color_[0-9a-f]{8}", name) for name in colored)
-
-
-@pytest.fixture
-def contrib() -> Iterator[str]:
-    """A PostgreSQL server with the extensions of contrib: Debian's package `postgresql`."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        missing = "there is no PostgreSQL with contrib: apt-get install postgresql"
-        if os.environ.get("CI") and sys.platform == "linux":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    programs = found[-1].parent
-    # PostgreSQL refuses to run as root.
-    user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    as_user = user if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
-        if as_user:
-            shutil.chown(folder, "nobody", "nogroup")
-
-        def run(program: str, *arguments: str) -> None:
-            subprocess.run(
-                [*as_user, str(programs / program), *arguments],
-                cwd=folder,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-
-        data = f"{folder}/data"
-        run("initdb", "-A", "trust", "-U", "app", "-E", "UTF8", "--no-sync", "-D", data)
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-        run("pg_ctl", "start", "-w", "-s", "-D", data, "-o", options, "-l", f"{folder}/log")
-        try:
-            yield f"postgresql://app@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", data)
-
-
-def test_extensions_are_installed_by_the_revision_that_needs_them(
-    project: Project, contrib: str, tmp_path: Path
-) -> None:
-    def cases(stage: int) -> dict[str, str]:
-        return {name: models[stage] for name, models in model_cases.EXTENSIONS.items()}
-
-    names = ("btree_gist", "citext", "hstore", "pg_trgm")
-    lines = [f"CREATE EXTENSION {name}" for name in names]
-    databases = Databases("postgresql", tmp_path, contrib)
-    stages = take_through(project, databases, cases, *lines)
-    for name in names:
-        assert f'op.execute("CREATE EXTENSION IF NOT EXISTS {name}")' in stages[0].revision
-    assert "EXTENSION" not in stages[1].revision
-    assert "\n".join(differences(stages, lambda _: True)) == ""
-    assert "sum" in {table for table, _ in stages[0].after}
-
-
-def test_a_model_that_postgresql_cannot_build_is_one_line(
-    project: Project, postgresql: str
-) -> None:
-    write_models(project, model_cases.models({"citext": model_cases.EXTENSIONS["citext"][0]}))
-    done = scratch(project, postgresql, "revision", "--autogenerate", "-m", "add citext")
-    assert done.returncode != 0
-    said = done.stdout + done.stderr
-    assert 'cannot build the models: extension "citext" is not available' in said
-    assert "Traceback" not in said
-
-
-def test_what_the_revisions_did_not_make_and_ignored_columns_are_left_alone(
-    project: Project, databases: Databases
-) -> None:
-    url = databases.create()
-    project.alembic("upgrade", "head", url=url)
-    databases.query(
-        url,
-        "CREATE TABLE spatial_ref_sys (srid INTEGER)",
-        "CREATE SCHEMA elsewhere",
-        "CREATE TABLE elsewhere.task (id INTEGER)",
-        "CREATE TYPE elsewhere.kind AS ENUM ('a')",
-        "CREATE VIEW tasks AS SELECT id FROM task",
-        "ALTER TABLE task ADD old INTEGER UNIQUE",
-        "CREATE INDEX ix_task_old ON task (old)",
-    )
-    models = project.root / "app/tasks/models.py"
-    text = models.read_text("utf-8")
-    ignored = 'sa.Index(None, "status", "id"), {"info": {"ignored_columns": ["old"]}}'
-    models.write_text(text.replace('sa.Index(None, "status", "id")', ignored), "utf-8")
-    assert models.read_text("utf-8") != text
-    said = project.alembic("revision", "--autogenerate", "-m", "nothing", url=url)
-    assert re.search("WARNI?N?G? .*spatial_ref_sys.*left alone", said)
-    assert "elsewhere" not in said
-    assert len(revisions_of(project)) == 1
-    changed = models.read_text("utf-8").replace("max_length=200", "max_length=300")
-    models.write_text(changed, "utf-8")
-    project.alembic("revision", "--autogenerate", "-m", "longer titles", url=url)
-    revision = revisions_of(project)[1].read_text("utf-8")
-    assert [line.strip() for line in revision.splitlines() if "op." in line] == [
-        'op.alter_column("task", "title", type_=sa.String(length=300))',
-        'op.alter_column("task", "title", type_=sa.VARCHAR(length=200))',
-    ]
-    project.alembic("upgrade", "head", url=url)
-    models.write_text(changed.replace(ignored, 'sa.Index(None, "status", "id")'), "utf-8")
-    done = project.run("-m", "alembic", "check", url=url)
-    assert done.returncode != 0
-    assert "drop_column" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-
-
-def test_what_a_developers_database_holds_does_not_matter(
-    project: Project, databases: Databases
-) -> None:
-    url = databases.create()
-    databases.query(url, "CREATE TABLE task (id INTEGER, leftover INTEGER)")
-    write_models(project, model_cases.models({"keys": model_cases.MODELS["keys"][BEFORE]}))
-    assert databases.server is not None
-    text = migration(project, databases.server, "add keys", DATABASE_URL=url)
-    assert "leftover" not in text
-    assert "op.create_table" in text
-
-
-def test_a_value_of_an_enum_comes_and_goes_without_leftovers(
-    project: Project, databases: Databases
-) -> None:
-    assert databases.server is not None
-    url = databases.create()
-    models = project.root / "app/tasks/models.py"
-    original = models.read_text("utf-8")
-    wider = original.replace('    done = "done"\n', '    done = "done"\n    late = "late"\n')
-    models.write_text(wider, "utf-8")
-    assert "late" in migration(project, databases.server, "add late")
-    project.alembic("upgrade", "head", url=url)
-    databases.query(url, "INSERT INTO task (title, status) VALUES ('x', 'late')")
-    models.write_text(original, "utf-8")
-    assert "late" in migration(project, databases.server, "remove late")
-    done = project.run("-m", "alembic", "upgrade", "head", url=url)
-    assert done.returncode != 0, "a row still has the value that goes"
-    assert "Traceback" not in done.stderr
-    databases.query(url, "UPDATE task SET status = 'done'")
-    project.alembic("upgrade", "head", url=url)
-    with contextlib.suppress(Exception):
-        databases.query(url, "INSERT INTO task (title, status) VALUES ('y', 'late')")
-    assert databases.query(url, "SELECT title FROM task") == [("x",)]
-
-
-def test_revisions_are_numbered_also_the_empty_ones_and_without_a_database(
-    project: Project, databases: Databases
-) -> None:
-    nowhere = "postgresql://nobody@127.0.0.1:1/none"
-    project.alembic("revision", "-m", "move old data", url=nowhere)
-    label = ["--head", "base", "--branch-label", "other", "--rev-id", "abc"]
-    project.alembic("revision", "-m", "own number", *label, url=nowhere)
-    project.alembic("revision", "-m", "and again", "--head", "0002", url=nowhere)
-    project.alembic("merge", "-m", "both", "--rev-id", "xyz", "heads", url=databases.create())
-    assert [path.name for path in revisions_of(project)] == [
-        "0001_add_task_table.py",
-        "0002_move_old_data.py",
-        "0003_and_again.py",
-        "abc_own_number.py",
-        "xyz_both.py",
-    ]
-    assert (project.root / "alembic/versions/HEAD").read_text() == "xyz_both\n"
-    *_, branch, merge = (path.read_text("utf-8") for path in revisions_of(project))
-    assert 'branch_labels: tuple[str, ...] = ("other",)' in branch
-    assert 'down_revision: tuple[str, ...] = ("0003", "abc")' in merge

@@ -602,13 +602,6 @@ def test_rendered_again_without_it_a_project_loses_these_files_and_keeps_its_own
     assert [path for path in (project / "deploy").rglob("*") if path.is_file()] == [own]
 
 
-def test_the_name_of_the_project_is_only_where_a_name_goes(bake: Bake) -> None:
-    texts = texts_of(bake(project_name="Quokka Ledger", kubernetes=True))
-    holders = {name for name, text in texts.items() if "quokka" in text.lower()}
-    assert holders >= set(KUBERNETES_FILES)
-    assert not [name for name in KUBERNETES_FILES if "Quokka" in texts[name]]
-
-
 @pytest.mark.parametrize("answer", [True, "yes", "Y", "true", "1", "on"])
 def test_a_yes_in_any_form_is_a_yes(answer: object) -> None:
     questions = generate_context(

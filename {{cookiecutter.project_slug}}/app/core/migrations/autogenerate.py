@@ -23,7 +23,7 @@ __all__ = ["include_object", "options", "process_revision_directives", "render_i
 log = logging.getLogger("alembic.autogenerate")
 
 # Alembic refuses a second plugin of the same name, as when this module is loaded again.
-PLUGIN = Plugin(f"{compare.__module__}.{id(compare)}")
+PLUGIN = Plugin(f"{compare.__module__}_{id(compare)}")
 PLUGIN.add_autogenerate_comparator(compare, "autogenerate")
 
 

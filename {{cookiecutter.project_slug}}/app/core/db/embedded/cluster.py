@@ -199,13 +199,20 @@ class Cluster:
         try:
             nobody = pwd.getpwnam("nobody")
         except KeyError:
-            raise EmbeddedError("it does not run as root, and there is no user nobody") from None
+            raise EmbeddedError("as root it needs the user nobody, which is missing") from None
         return nobody.pw_uid, nobody.pw_gid
 
     def _give(self, folder: Path) -> None:
         """Give a folder to the server's user. Root may have copied it."""
-        if sys.platform != "win32" and (user := self._user()):
+        user = self._user()
+        if sys.platform == "win32" or user is None:
+            return
+        try:
             os.chown(folder, *user)
+        except OSError:
+            raise EmbeddedError(
+                "as root it runs as another user, which is not possible here"
+            ) from None
 
     def _socket_folder(self) -> Path:
         """Beside the data; in the temporary folder where libpq cannot use such a path."""
