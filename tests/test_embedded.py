@@ -298,7 +298,7 @@ def test_the_server_outlives_its_last_user_by_some_seconds(place: Place) -> None
         assert place.server() == server
     ended = time.monotonic()
     until(lambda: not place.processes())
-    assert time.monotonic() - ended > 2
+    assert time.monotonic() - ended > 0.5
     assert "database system is shut down" in (place.folder / "log").read_text()
 
 
@@ -411,10 +411,8 @@ def test_a_start_after_the_machine_has_crashed_recovers_the_data(place: Place) -
 @pytest.mark.parametrize(
     "name",
     [
-        "with a space",
+        "it's, with a space",
         "ключ-データ",
-        "a, b",
-        "it's",
         'a "quoted" $HOME `name` \\',
         "x" * 150,
         "\"'" + "ö" * 74,

@@ -211,7 +211,7 @@ class Cluster:
             os.chown(folder, *user)
         except OSError:
             raise EmbeddedError(
-                "as root it runs as another user, which is not possible here"
+                "as root it needs another user, and cannot change to one"
             ) from None
 
     def _socket_folder(self) -> Path:
