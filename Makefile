@@ -43,13 +43,13 @@ test-fast: $(SETUP)  ## Run the tests that set nothing up
 	@uv run --quiet pytest $(PARALLEL) -m "not slow" $(args)
 
 lint: $(SETUP)  ## Check the template's own code
-	@uv run --quiet ruff check hooks tests benchmarks
-	@uv run --quiet ruff format --check hooks tests benchmarks
+	@uv run --quiet ruff check hooks tests benchmarks template_update
+	@uv run --quiet ruff format --check hooks tests benchmarks template_update
 	@uv run --quiet mypy
 
 format: $(SETUP)  ## Format the template's own code
-	@uv run --quiet ruff format hooks tests benchmarks
-	@uv run --quiet ruff check --fix hooks tests benchmarks
+	@uv run --quiet ruff format hooks tests benchmarks template_update
+	@uv run --quiet ruff check --fix hooks tests benchmarks template_update
 
 bench: $(SETUP)  ## Measure, and print ratios; only=api for one part, see benchmarks/README.md
 	@set -e; for part in $(or $(only),render migrations image api); do \

@@ -115,7 +115,7 @@ def load(script: Path) -> dict[str, Any]:
 
 def check_files(root: Path) -> None:
     """Check the Alembic environment without running it."""
-    problems = load(root / "scripts" / "alembic_static.py")["static_faults"](root)
+    problems = load(root / "app/core/migrations/static_check.py")["static_problems"](root)
     if problems:
         raise RenderError(*problems)
 

@@ -83,10 +83,11 @@ def test_an_error_in_the_files_is_found(
     bake: Callable[..., Path], tmp_path: Path, error: tuple[str, str, str, str]
 ) -> None:
     project = shutil.copytree(bake(), tmp_path / "project")
-    static_faults = runpy.run_path(str(project / "scripts/alembic_static.py"))["static_faults"]
-    assert static_faults(project) == []
+    check = runpy.run_path(str(project / "app/core/migrations/static_check.py"))
+    static_problems = check["static_problems"]
+    assert static_problems(project) == []
     break_file(project, error)
-    errors = static_faults(project)
+    errors = static_problems(project)
     assert any(error[3] in line for line in errors), errors
     assert not any("\n" in line for line in errors)
 

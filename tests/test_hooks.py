@@ -30,7 +30,7 @@ CI_FILES = {
 # What these two do is in `behaviour.json`: the project's own check of its files, and uv.
 STATIC_CHECK = """
 import json
-def static_faults(root):
+def static_problems(root):
     return json.loads((root / "behaviour.json").read_text("utf-8")).get("static", [])
 """
 UV = """
@@ -58,7 +58,7 @@ needs_scripts = pytest.mark.skipif(
 def project(tmp_path: Path) -> Path:
     """The files of a project that the hook looks at, and a stand-in for uv beside it."""
     root = tmp_path / "task-service"
-    files = {"scripts/alembic_static.py": STATIC_CHECK} | dict.fromkeys(hook.ONLY_FOR, "")
+    files = {"app/core/migrations/static_check.py": STATIC_CHECK} | dict.fromkeys(hook.ONLY_FOR, "")
     files[".cookiecutter.json"] = '{"template": {"version": "0.1.0"}, "default_context": {}}'
     for name, text in files.items():
         path = root / name

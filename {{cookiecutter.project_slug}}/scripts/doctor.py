@@ -14,8 +14,6 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from scripts.alembic_static import static_faults
-
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 
@@ -100,20 +98,10 @@ def check_environment(report: Report) -> Path | None:
     return python
 
 
-def check_revisions(report: Report) -> None:
-    problems = static_faults(ROOT)
-    for text in problems:
-        fix = "make renumber" if "renumber" in text or "one head" in text else "git log -- alembic"
-        report.problem(text.removesuffix(": make renumber"), fix)
-    if not problems:
-        report.well("the revisions are one line")
-
-
 def main() -> int:
     report = Report()
     check_tools(report)
     check_port(report, int(sys.argv[1]) if len(sys.argv) > 1 else 8000)
-    check_revisions(report)
     python = check_environment(report)
     if python is not None:
         command = [str(python), "-m", "app.core.doctor"]

@@ -26,7 +26,7 @@ def address(compose: list[str], index: int) -> str | None:
     return f"127.0.0.1:{port}" if done.returncode == 0 and port else None
 
 
-def fault(place: str | None) -> str | None:
+def problem(place: str | None) -> str | None:
     """Why a replica is not ready; None when it is."""
     if place is None:
         return "its container does not run."
@@ -45,7 +45,7 @@ def fault(place: str | None) -> str | None:
 def main(replicas: int, compose: list[str]) -> int:
     deadline = time.monotonic() + SECONDS
     for index in range(1, replicas + 1):
-        while reason := fault(place := address(compose, index)):
+        while reason := problem(place := address(compose, index)):
             if time.monotonic() > deadline:
                 print(
                     f"app {index} is not ready: {reason} Look at `make compose-logs`.",

@@ -25,7 +25,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 class FeatureError(Exception):
-    """A file of a feature lacks what it is for; the text is one line."""
+    """A feature's router.py has no router; the text is one line."""
 
 
 def router_of(module: str) -> APIRouter:
@@ -38,7 +38,7 @@ def router_of(module: str) -> APIRouter:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    # What is loaded by now stays: the garbage collector need not look at it again and again.
+    # Modules that are loaded by now stay: the garbage collector need not look at them again.
     gc.collect()
     gc.freeze()
     yield

@@ -1,4 +1,4 @@
-"""The part of `make doctor` that needs the environment: settings, database, docs/schema.md."""
+"""The part of `make doctor` that needs the environment: settings, revisions, database, features."""
 
 import difflib
 import re
@@ -15,9 +15,9 @@ from app.core.db.doctor import check_database
 from app.core.db.revisions import current_heads
 from app.core.health import code_revisions, names
 from app.core.migrations.schema import PICTURE, draw
+from app.core.migrations.static_check import static_problems
 from app.core.settings import CoreSettings
 from app.core.startup import errors_of
-from scripts.alembic_static import static_faults
 from scripts.doctor import Report
 
 
@@ -41,9 +41,18 @@ def check_settings(report: Report) -> CoreSettings | None:
     return settings
 
 
+def check_revisions(report: Report) -> None:
+    problems = static_problems(ROOT)
+    for text in problems:
+        fix = "make renumber" if "renumber" in text or "one head" in text else "git log -- alembic"
+        report.problem(text.removesuffix(": make renumber"), fix)
+    if not problems:
+        report.well("the revisions are one line")
+
+
 def check_revision(report: Report, connection: sa.Connection) -> None:
-    if static_faults(ROOT):
-        return  # the revisions cannot be read; the first part has said so
+    if static_problems(ROOT):
+        return  # check_revisions has said so
     current = current_heads(connection)
     known, heads = code_revisions()
     if not current <= known:
@@ -91,6 +100,7 @@ def check_picture(report: Report) -> None:
 def main() -> int:
     report = Report()
     settings = check_settings(report)
+    check_revisions(report)
     if settings is not None:
         check_database(report, settings, check_revision)
     if check_features(report):

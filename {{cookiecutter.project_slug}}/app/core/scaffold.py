@@ -15,7 +15,7 @@ from app.core import ROOT
 TAKEN = {"annotated", "api_router", "depends", "field", "page", "repository", "request", "response"}
 TAKEN |= {"row", "rows", "sql_model", "table_base", "text", "title", "update_base", "client"}
 
-MODELS = '''"""{Words}: the table, and the shapes in which it comes in and goes out."""
+MODELS = '''"""{Words}: the table, its input and its output."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from sqlmodel import Field, SQLModel
 
 from app.core.db.base import TableBase, TableBasePublic, Text, UpdateBase, left_out
 
-# One type for all shapes, so that a change cannot bring in what a creation refuses.
+# One type for all models, so that a PATCH cannot bring in what a POST refuses.
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 
 

@@ -1,4 +1,4 @@
-"""Reading the settings when a process starts; what is wrong ends it with one line each."""
+"""Reads the settings when a process starts. Wrong ones end it, with one line each."""
 
 import logging
 import os

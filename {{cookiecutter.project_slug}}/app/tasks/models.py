@@ -1,4 +1,4 @@
-"""A task: its table, and the shapes in which it comes in and goes out."""
+"""A task: its table, its input and its output."""
 
 from enum import StrEnum
 from typing import Annotated

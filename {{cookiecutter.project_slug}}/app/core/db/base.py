@@ -30,12 +30,12 @@ def utc_now() -> datetime:
 
 
 def time_of_creation(context: Any) -> Any:
-    """The value of `created_at` in the same row, so that the two do not differ at first."""
+    """`created_at` of the same row, so that both times are equal at creation."""
     return context.get_current_parameters()["created_at"]
 
 
 class TableBase(SQLModel):
-    """An id, and two times in UTC: set when a row is written, be it by SQL alone."""
+    """An id and two times in UTC, which are also set when a row is written by SQL alone."""
 
     id: int | None = Field(default=None, primary_key=True, sa_type=IdType)
     created_at: datetime = Field(

@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor is the last id seen, so that a page costs the same at any depth."""
+"""Keyset pagination: the cursor is the last id seen, so that each page costs the same."""
 
 from typing import Annotated, Generic, TypeVar
 
@@ -19,7 +19,7 @@ CursorQuery = Annotated[
 
 
 class Page(BaseModel, Generic[T]):
-    """Some records, newest first, and where the next ones begin."""
+    """Records, newest first, and the cursor of the next page."""
 
     items: list[T]
     next_cursor: str | None = Field(
@@ -31,7 +31,7 @@ def encode_cursor(last_id: int) -> str:
     return f"{last_id:x}"
 
 
-# async, though it waits for nothing: FastAPI runs any other in a thread.
+# async, although it awaits nothing: FastAPI runs a plain function in a thread.
 async def get_last_id(cursor: CursorQuery = None) -> int:
     """The greatest id that the page may hold."""
     return MAX_ID if cursor is None else int(cursor, 16) - 1

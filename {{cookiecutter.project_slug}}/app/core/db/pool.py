@@ -78,7 +78,7 @@ class Pool:
     async def slot(self) -> AsyncIterator[None]:
         """Wait for a connection to be free: first come, first served.
 
-        The pool's own queue lets the last come be first, and some wait for seconds.
+        SQLAlchemy's own queue is not fair: some requests would wait for seconds.
 
         Raises QueueFullError when the queue is full, or does not move.
         """
@@ -104,8 +104,8 @@ class Pool:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction, which commits at the end, and which an error rolls back.
 
-        What else asks for the database meanwhile, in the same request, takes part in it: one
-        request takes one slot. With two, requests would wait for each other.
+        Whatever else the same request asks of the database joins it: one request takes one
+        slot. With two, requests would wait for each other.
         """
         if outer := self._open_transaction():
             yield outer.session
@@ -143,7 +143,7 @@ class Pool:
                 # One switch to SQLAlchemy's synchronous side and back, not one for each step.
                 return await greenlet_spawn(execute)
             except DBAPIError as error:
-                # The connection was lost before; a query can be asked again, a change cannot.
+                # The connection was already lost. A read can be repeated, a write cannot.
                 if not (error.connection_invalidated and statement.is_select):
                     raise
             return await greenlet_spawn(execute)

@@ -19,7 +19,7 @@ SET_BY_THE_DATABASE = {"id", "created_at", "updated_at"}
 
 @dataclass(frozen=True)
 class Rows:
-    """What `Page` in pagination.py is made of."""
+    """What a response model `Page` is built from."""
 
     items: list[Row]
     next_cursor: str | None

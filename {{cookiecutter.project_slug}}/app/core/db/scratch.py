@@ -1,4 +1,4 @@
-"""Databases that are made for a moment: for autogenerate, checks and tests."""
+"""Scratch databases for autogenerate, checks and tests."""
 
 import os
 import uuid

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-# What compose.yaml gives PostgreSQL where nobody has set a password.
+# The default password in compose.yaml.
 DEVELOPMENT_PASSWORD = "development-only"
 DRIVER = "postgresql+psycopg"
 

@@ -1,6 +1,6 @@
 """Is the Alembic environment complete? `python -m app.core.migrations.check`
 
-Reads its files (alembic_static.py), compares with what `alembic init` of the installed Alembic
+Reads its files (static_check.py), compares with what `alembic init` of the installed Alembic
 writes, then takes a scratch database up, down and up again.
 
 Exits with 0 when all is well, 1 with one line for each problem, 2 when there is no scratch
@@ -22,7 +22,7 @@ from app.core import ROOT
 from app.core.db.engine import NoDatabaseError
 from app.core.db.scratch import scratch_database
 from app.core.migrations.connection import WRITES_OFFLINE_SQL
-from scripts.alembic_static import ENV_CALLS, called, read_ini, static_faults
+from app.core.migrations.static_check import ENV_CALLS, called, read_ini, static_problems
 
 # What must work, in this order, on a database that did not exist before.
 COMMANDS = (
@@ -37,61 +37,61 @@ COMMANDS = (
 PLACEHOLDER = re.compile(r"\$\{\W*(?:repr\()?(\w+)")
 
 
-def dynamic_faults(root: Path) -> list[str]:
-    """One line for each fault that Alembic itself shows."""
+def dynamic_problems(root: Path) -> list[str]:
+    """One line for each problem that Alembic itself shows."""
     before = snapshot(root)
     with tempfile.TemporaryDirectory() as folder, scratch_database() as url:
-        faults = comparison_faults(root, Path(folder, "stock")) + command_faults(root, url)
+        problems = comparison_problems(root, Path(folder, "stock")) + command_problems(root, url)
     if snapshot(root) != before:
-        faults.append("alembic: the checks changed files: autogenerate found something to write")
-    return faults
+        problems.append("alembic: the checks changed files: autogenerate found something to write")
+    return problems
 
 
-def comparison_faults(root: Path, stock: Path) -> list[str]:
+def comparison_problems(root: Path, stock: Path) -> list[str]:
     """What `alembic init` writes and this project lacks."""
     with contextlib.redirect_stdout(io.StringIO()):
         command.init(Config(stock / "alembic.ini", stdout=io.StringIO()), str(stock / "alembic"))
     ours, theirs = read_ini(root), read_ini(stock)
     if isinstance(ours, str) or isinstance(theirs, str):
         return [text for text in (ours, theirs) if isinstance(text, str)]
-    faults = []
+    problems = []
     for path in sorted((stock / "alembic").iterdir()):
         here = root / "alembic" / path.name
         if path.name not in ("README", "__pycache__") and not here.exists():
-            faults.append(f"alembic/{path.name}: `alembic init` makes it, here it is missing")
+            problems.append(f"alembic/{path.name}: `alembic init` makes it, here it is missing")
     for section in theirs.sections():
         keys = theirs[section].keys() - theirs.defaults().keys() - {"sqlalchemy.url"}
         for key in sorted(keys):
             if not ours.has_option(section, key):
-                faults.append(f"alembic.ini: [{section}] lacks {key}, which `alembic init` sets")
+                problems.append(f"alembic.ini: [{section}] lacks {key}, which `alembic init` sets")
     ours_mako, theirs_mako = (
         set(PLACEHOLDER.findall((home / "alembic/script.py.mako").read_text("utf-8")))
         for home in (root, stock)
     )
-    faults += [
+    problems += [
         f"alembic/script.py.mako: `alembic init` uses {name}, it is missing"
         for name in sorted(theirs_mako - ours_mako)
     ]
     ours_calls, theirs_calls = (
         called(ast.parse((home / "alembic/env.py").read_text("utf-8"))) for home in (root, stock)
     )
-    faults += [
+    problems += [
         f"alembic/env.py: `alembic init` calls context.{name}(), it is missing"
         for name in sorted((theirs_calls & ENV_CALLS) - ours_calls)
     ]
-    return faults
+    return problems
 
 
-def command_faults(root: Path, url: str) -> list[str]:
+def command_problems(root: Path, url: str) -> list[str]:
     """What fails of the commands that every user of Alembic runs; the first only."""
     commands = [*COMMANDS, ("upgrade", "head", "--sql")] if WRITES_OFFLINE_SQL else COMMANDS
     for arguments in commands:
-        if fault := alembic_fault(root, "-x", f"url={url}", *arguments):
-            return [f"alembic {' '.join(arguments)}: {fault}"]
+        if problem := alembic_problem(root, "-x", f"url={url}", *arguments):
+            return [f"alembic {' '.join(arguments)}: {problem}"]
     return []
 
 
-def alembic_fault(root: Path, *arguments: str) -> str | None:
+def alembic_problem(root: Path, *arguments: str) -> str | None:
     """Run Alembic's command line in this process; what it says when it fails."""
     output = io.StringIO()
     line = CommandLine()
@@ -122,17 +122,17 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 def main() -> int:
     sys.dont_write_bytecode = True
-    faults = static_faults(ROOT)
+    problems = static_problems(ROOT)
     try:
-        faults = faults or dynamic_faults(ROOT)
+        problems = problems or dynamic_problems(ROOT)
     except NoDatabaseError as error:
         print(error, file=sys.stderr)
         return 2
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if not faults:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
         print("The Alembic environment is complete.")
-    return 1 if faults else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

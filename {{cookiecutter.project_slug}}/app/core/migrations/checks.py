@@ -1,4 +1,4 @@
-"""What a revision must not leave behind; checked before it counts as done."""
+"""What a revision must not leave behind. Checked before it counts as done."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Keep the newest revision's name in `alembic/versions/HEAD`; alembic.ini calls it.
+"""Keeps the newest revision's name in `alembic/versions/HEAD`. alembic.ini calls it.
 
 Two branches that both add a revision then change the same line, so that git stops the merge,
 and not the deployment. `make renumber` puts one on top of the other.

@@ -1,4 +1,4 @@
-"""Put revisions that two branches added side by side into one line: `make renumber`.
+"""Puts the revisions of two branches into one line: `make renumber`.
 
 What the main branch has stays, for databases may be at it; what only this branch has goes on top,
 with new numbers. Where git cannot tell, the one written first stays.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.core.migrations.errors import VERSIONS
 from app.core.migrations.head import write_head
-from scripts.alembic_static import assigned, parse
+from app.core.migrations.static_check import assigned, parse
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 

@@ -55,13 +55,15 @@ class FieldError(BaseModel):
 
 
 class Conflict(BaseModel):
-    """Another record is in the way."""
+    """The request conflicts with another record."""
 
     detail: list[FieldError]
 
 
 NOT_FOUND: Responses = {404: {"model": Error, "description": "There is no such record."}}
-CONFLICT: Responses = {409: {"model": Conflict, "description": "Another record is in the way."}}
+CONFLICT: Responses = {
+    409: {"model": Conflict, "description": "The request conflicts with another record."}
+}
 BAD_BODY: Responses = CONFLICT | {
     400: {"model": Error, "description": "The body is not text in UTF-8."},
     413: {"model": Error, "description": "The body is too large."},
@@ -79,14 +81,14 @@ def or_404(record: T | None) -> T:
 
 
 def invalid_request(_: Request, error: Exception) -> JSONResponse:
-    """Say what is wrong and where, without the input: it may be huge, or no JSON, or secret."""
+    """Says what is wrong and where. Leaves out the input: it may be huge, no JSON, or secret."""
     assert isinstance(error, RequestValidationError)
     detail = [{key: item[key] for key in ("type", "loc", "msg")} for item in error.errors()]
     return JSONResponse({"detail": detail}, status_code=422)
 
 
 def method_not_allowed(request: Request, _: Exception) -> JSONResponse:
-    """Name every method that the path has; by itself Starlette names those of one function."""
+    """Name every method that the path has; Starlette names those of one function only."""
     allowed = [
         method
         for method in METHODS
@@ -101,7 +103,7 @@ def method_not_allowed(request: Request, _: Exception) -> JSONResponse:
 
 
 def integrity_error(_: Request, error: Exception) -> JSONResponse:
-    """409 where another record is in the way, 422 where the value itself is wrong."""
+    """409 for a conflict with another record, 422 for a value that is wrong by itself."""
     assert isinstance(error, IntegrityError)
     violation = violation_of(error)
     return fields_response(

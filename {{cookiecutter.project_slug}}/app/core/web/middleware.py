@@ -21,13 +21,13 @@ REQUEST_ID = REQUEST_ID_HEADER.lower().encode()
 # What can stand in a log line and a header as it is.
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
-# What browsers are told of every answer, see OWASP's REST Security Cheat Sheet.
+# Sent with every response, see OWASP's REST Security Cheat Sheet.
 ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-# The same, where the answer does not say otherwise.
+# The same, unless the response has its own.
 UNLESS_SET = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
@@ -54,7 +54,7 @@ def add_middleware(app: FastAPI, settings: CoreSettings) -> None:
 
 
 class ServiceHostMiddleware(TrustedHostMiddleware):
-    """Probes come to /health by the address of a container, not by a name."""
+    """Probes call /health by a container's address, which is not in ALLOWED_HOSTS."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/health/"):

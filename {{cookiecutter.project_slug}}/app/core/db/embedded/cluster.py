@@ -210,9 +210,7 @@ class Cluster:
         try:
             os.chown(folder, *user)
         except OSError:
-            raise EmbeddedError(
-                "as root it needs another user, and cannot change to one"
-            ) from None
+            raise EmbeddedError("as root it needs another user, and cannot change to one") from None
 
     def _socket_folder(self) -> Path:
         """Beside the data; in the temporary folder where libpq cannot use such a path."""

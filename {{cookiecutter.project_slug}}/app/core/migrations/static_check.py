@@ -1,6 +1,6 @@
-"""What can be seen of the Alembic environment by reading its files, with nothing but Python.
+"""Checks the Alembic environment by reading its files, with the standard library alone.
 
-app/core/migrations/check.py does the rest; this part also runs while the project is rendered.
+check.py does the rest. This part also runs while the project is rendered.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ MAKO_NAMES = (
 )
 
 
-def static_faults(root: Path) -> list[str]:
-    """One line for each fault that the files show; `root` is the folder of alembic.ini."""
+def static_problems(root: Path) -> list[str]:
+    """One line for each problem that the files show; `root` is the folder of alembic.ini."""
     ini = read_ini(root)
     if isinstance(ini, str):
         return [ini]
     home = Path(ini.get("alembic", "script_location", fallback="alembic"))
-    faults = ini_faults(ini)
+    problems = ini_problems(ini)
     for name in ("env.py", "script.py.mako", "versions"):
         if not (home / name).exists():
-            faults.append(f"alembic.ini: script_location: {home / name} is missing")
+            problems.append(f"alembic.ini: script_location: {home / name} is missing")
     trees = {}
     for path in [home / "env.py", *sorted((home / "versions").glob("*.py"))]:
         if path.is_file():
             tree = parse(path)
             if isinstance(tree, str):
-                faults.append(tree)
+                problems.append(tree)
             else:
                 trees[path] = tree
     if env := trees.pop(home / "env.py", None):
         missing = ENV_CALLS - called(env)
-        faults += [f"alembic/env.py: never calls context.{name}()" for name in sorted(missing)]
+        problems += [f"alembic/env.py: never calls context.{name}()" for name in sorted(missing)]
     if (home / "script.py.mako").is_file():
         mako = (home / "script.py.mako").read_text("utf-8")
-        faults += [
+        problems += [
             f"alembic/script.py.mako: ${{{name}}} is missing"
             for name in MAKO_NAMES
             if not re.search(rf"\$\{{[^}}]*\b{re.escape(name)}", mako)
         ]
-    return faults + revision_faults(trees)
+    return problems + revision_problems(trees)
 
 
 def read_ini(root: Path) -> configparser.ConfigParser | str:
-    """alembic.ini as Alembic reads it, or the fault that prevents it."""
+    """alembic.ini as Alembic reads it, or the problem that prevents it."""
     ini = configparser.ConfigParser({"here": root.as_posix()})
     try:
         ini.read_string((root / "alembic.ini").read_text("utf-8"))
@@ -71,18 +71,20 @@ def read_ini(root: Path) -> configparser.ConfigParser | str:
     return ini
 
 
-def ini_faults(ini: configparser.ConfigParser) -> list[str]:
-    faults = [f"alembic.ini: [{name}] is missing" for name in LOGGING if not ini.has_section(name)]
+def ini_problems(ini: configparser.ConfigParser) -> list[str]:
+    problems = [
+        f"alembic.ini: [{name}] is missing" for name in LOGGING if not ini.has_section(name)
+    ]
     for key in ("script_location", "path_separator"):
         if not ini.get("alembic", key, fallback=""):
-            faults.append(f"alembic.ini: [alembic] has no {key}")
+            problems.append(f"alembic.ini: [alembic] has no {key}")
     if ini.get("alembic", "sqlalchemy.url", fallback=""):
-        faults.append("alembic.ini: sqlalchemy.url is set; the URL comes from DATABASE_URL alone")
-    return faults
+        problems.append("alembic.ini: sqlalchemy.url is set; the URL comes from DATABASE_URL alone")
+    return problems
 
 
 def parse(path: Path) -> ast.Module | str:
-    """The file's syntax tree, or the fault that prevents it."""
+    """The file's syntax tree, or the problem that prevents it."""
     name = f"{'/'.join(path.parts[-3:]) if path.parent.name == 'versions' else 'alembic/env.py'}"
     try:
         source = path.read_text("utf-8")
@@ -100,40 +102,40 @@ def called(tree: ast.Module) -> set[str]:
     return {call.attr for call in calls if isinstance(call, ast.Attribute)}
 
 
-def revision_faults(trees: dict[Path, ast.Module]) -> list[str]:
+def revision_problems(trees: dict[Path, ast.Module]) -> list[str]:
     """One base, one head, each parent there, each file named after its revision."""
-    faults = []
+    problems = []
     parents: dict[str, tuple[str, ...]] = {}
     for path, tree in trees.items():
         name = f"alembic/versions/{path.name}"
         values = assigned(tree)
         revision, down = values.get("revision"), values.get("down_revision")
         if not isinstance(revision, str):
-            faults.append(f"{name}: has no `revision`")
+            problems.append(f"{name}: has no `revision`")
             continue
         if revision in parents:
-            faults.append(f"{name}: revision {revision} is there twice: make renumber")
+            problems.append(f"{name}: revision {revision} is there twice: make renumber")
         if path.stem != revision and not path.stem.startswith(f"{revision}_"):
-            faults.append(f"{name}: the file's name does not begin with its revision {revision}")
+            problems.append(f"{name}: the file's name does not begin with its revision {revision}")
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         for missing in sorted({"upgrade", "downgrade"} - functions):
-            faults.append(f"{name}: has no {missing}()")
+            problems.append(f"{name}: has no {missing}()")
         several = down if isinstance(down, (tuple, list)) else ()
         parents[revision] = (down,) if isinstance(down, str) else tuple(map(str, several))
     named = Counter(parent for each in parents.values() for parent in each)
     for parent in sorted(named.keys() - parents.keys()):
-        faults.append(f"alembic/versions: a revision follows {parent}, which is not there")
-    faults += head_faults(trees, parents.keys() - named.keys())
+        problems.append(f"alembic/versions: a revision follows {parent}, which is not there")
+    problems += head_problems(trees, parents.keys() - named.keys())
     bases = sorted(revision for revision, each in parents.items() if not each)
     heads = sorted(parents.keys() - named.keys())
     for kind, found in (("base", bases), ("head", heads)):
         if len(found) != 1:
             text = ", ".join(found) or "none"
-            faults.append(f"alembic/versions: there must be one {kind}, there is: {text}")
-    return faults
+            problems.append(f"alembic/versions: there must be one {kind}, there is: {text}")
+    return problems
 
 
-def head_faults(trees: dict[Path, ast.Module], heads: set[str]) -> list[str]:
+def head_problems(trees: dict[Path, ast.Module], heads: set[str]) -> list[str]:
     """versions/HEAD names the newest revision, so that two branches conflict in git."""
     newest = {path.stem for path in trees if path.stem.partition("_")[0] in heads}
     if len(newest) != 1:
