@@ -57,8 +57,6 @@ ONLY_FOR = {
     "app/core/migrations/compare/tables.py": ("database", "postgresql"),
     "app/core/migrations/operations.py": ("database", "postgresql"),
     "app/core/migrations/plan.py": ("database", "postgresql"),
-    "tests/core/test_connection_loss.py": ("database", "postgresql"),
-    "tests/core/test_sqlite.py": ("database", "sqlite"),
 }
 # Files of a SQLite project that stand in for those of the same name.
 SQLITE = "_sqlite"

@@ -42,13 +42,29 @@ def downgrade() -> None:
 
 def users_environment() -> dict[str, str]:
     """The environment of a shell of the user's, without what belongs to the template's tests."""
-    ours = ("VIRTUAL_ENV", "TMPDIR", "TEMP", "TMP", "DATABASE_URL", "MIGRATION_DATABASE_URL")
+    ours = (
+        "VIRTUAL_ENV",
+        "args",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "DATABASE_URL",
+        "MIGRATION_DATABASE_URL",
+    )
+    # make hands its own variables on, like args="-x".
     prefixes = ("PYTEST_", "PYTHONDONTWRITEBYTECODE", "RUFF_", "MAKE", "COOKIECUTTER_")
     return {
         name: value
         for name, value in os.environ.items()
         if name not in ours and not name.startswith(prefixes)
     }
+
+
+def add_core_tests(project: Path, database: str) -> None:
+    """Put the tests of the core that its owner does not get beside those that the owner gets."""
+    for folder in ("both", database):
+        for path in Path(__file__).with_name("in_project").joinpath(folder).glob("test_*.py"):
+            shutil.copy(path, project / "tests/core")
 
 
 class Project:

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
-from httpx import AsyncClient
-
 from app.core.db.settings import parse_url
+from httpx import AsyncClient
 
 pytestmark = pytest.mark.anyio
 
