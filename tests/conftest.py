@@ -1,5 +1,6 @@
 """Renders of the template, each made once and shared by the tests."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fasteners
 import psycopg
 import pytest
 from cookiecutter.main import cookiecutter
@@ -22,6 +24,28 @@ from app.core.db import embedded  # noqa: E402
 
 pytest_plugins = ["tests.containers"]
 SYSTEM_TEMP = tempfile.gettempdir()
+# Projects that are set up: the processes of pytest-xdist share them.
+SHARED = "TEMPLATE_TESTS_FOLDER"
+# Those that take longest begin first, so that at the end all cores have work.
+LONGEST_FILES = (
+    *("test_owner", "test_embedded", "test_mutants", "test_rendered_project", "test_doctor"),
+    *("test_image", "test_compose", "test_image_faults", "test_readme", "test_updates"),
+    *("test_tutorial", "test_concurrent_migrations", "test_autogenerate", "test_server_faults"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if SHARED not in os.environ:
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="template-tests-", dir=SYSTEM_TEMP)
+        # Not in pytest's folder, which each session of pytest closes to other users: the
+        # projects' tests, started by root, run the PostgreSQL of these environments as another.
+        Path(os.environ[SHARED]).chmod(0o755)
+        config.add_cleanup(lambda: shutil.rmtree(os.environ[SHARED], ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def copy_template(folder: Path) -> Path:
@@ -96,31 +120,28 @@ def bake(render: Callable[..., Path]) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """For a project with an environment of its own.
-
-    Not in pytest's folder, which each session of pytest closes to other users: the project's
-    tests, started by root, run the PostgreSQL of this environment as another user.
-    """
+    """For a project with an environment of its own, open to other users."""
     with tempfile.TemporaryDirectory(dir=SYSTEM_TEMP, ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
-def set_up(open_folder: Path) -> Callable[..., Path]:
+def set_up() -> Callable[..., Path]:
     """A render with its environment, once for the same answers."""
-    made: dict[str, Path] = {}
 
     def set_up(**answers: object) -> Path:
         answers = {"database": "postgresql", **answers}
-        key = json.dumps(answers, sort_keys=True)
-        if key not in made:
-            output = open_folder / str(len(made))
-            rendered = cookiecutter(
-                str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output)
-            )
-            made[key] = Path(rendered)
-            assert (made[key] / ".venv").is_dir(), "the hook could not set the project up"
-        return made[key]
+        key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:8]
+        output = Path(os.environ[SHARED], key)
+        with fasteners.InterProcessLock(f"{output}.lock"):
+            if not output.exists():
+                cookiecutter(
+                    str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(output)
+                )
+        (project,) = output.iterdir()
+        assert (project / ".venv").is_dir(), "the hook could not set the project up"
+        return project
 
     return set_up
 

@@ -72,7 +72,7 @@ class Project:
 
     def __init__(self, origin: Path, folder: Path) -> None:
         """Copy `origin`, which is set up, to `folder`; use that one as it is if it exists."""
-        skip = shutil.ignore_patterns(".venv", ".postgres", "*.db*", "__pycache__", ".*_cache")
+        skip = shutil.ignore_patterns(".venv", ".postgres", "*.db*", ".*_cache")
         self.root = folder
         if not folder.exists():
             shutil.copytree(origin, folder, ignore=skip)

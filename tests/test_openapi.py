@@ -8,7 +8,7 @@ from tests.conftest import on_both_databases
 from tests.project import Databases, Project
 from tests.test_server_faults import serving
 
-EXAMPLES = 150
+EXAMPLES = 60
 
 
 @pytest.mark.slow

@@ -80,6 +80,7 @@ def test_every_command_in_the_readme_of_the_template_works(
 @needs_engine[1]
 def test_every_command_in_the_readme_of_a_postgresql_project_works(
     set_up: Bake,
+    open_folder: Path,
     reader: Reader,
     postgresql: str,
     postgres: Postgres,
@@ -87,7 +88,7 @@ def test_every_command_in_the_readme_of_a_postgresql_project_works(
     database: str,
     tmp_path: Path,
 ) -> None:
-    go_to(reader, set_up())
+    go_to(reader, Project(set_up(), open_folder / "readme").root)
     url = Databases("postgresql", tmp_path, postgresql).create()
     reader.instead |= {
         f"DATABASE_URL={DATABASE}": f"DATABASE_URL='{url}'",
@@ -102,9 +103,9 @@ def test_every_command_in_the_readme_of_a_postgresql_project_works(
 @needs_engine[0]
 @needs_engine[1]
 def test_every_command_in_the_readme_of_a_sqlite_project_works(
-    set_up: Bake, reader: Reader
+    set_up: Bake, open_folder: Path, reader: Reader
 ) -> None:
-    go_to(reader, set_up(database="sqlite"))
+    go_to(reader, Project(set_up(database="sqlite"), open_folder / "readme-sqlite").root)
     volume = f"{reader.env['COMPOSE_PROJECT_NAME']}-readme"
     reader.instead |= {"-v task-service:": f"-v {volume}:", "run -p": "run --rm -p"}
     reader.read()
