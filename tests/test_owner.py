@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import on_both_databases
+from tests.conftest import TEMPLATE, on_both_databases
+from tests.documents import newcomer
 from tests.project import Project, free_port, users_environment
 
 pytestmark = pytest.mark.slow
@@ -101,12 +102,14 @@ def owner(set_up: Callable[..., Path], dialect: str, open_folder: Path) -> Itera
 
 
 @on_both_databases
-def test_the_sample_is_deleted_and_the_first_table_is_ones_own(owner: Owner) -> None:
-    shutil.rmtree(owner.root / "app/tasks")
-    (owner.root / "tests/test_tasks.py").unlink()
-    (owner.root / "alembic/versions/0001_add_task_table.py").unlink()
-    owner.make("feature", "name=invoices")
-    owner.make("migration", "m=add invoices")
+def test_the_sample_is_deleted_and_the_first_table_is_ones_own(
+    owner: Owner, dialect: str, tmp_path: Path
+) -> None:
+    reader = newcomer(TEMPLATE / "docs/own-first-table.md", tmp_path)
+    reader.folder = owner.root
+    if dialect == "sqlite":
+        reader.instead["make db-reset yes=1"] = "rm -f app.db"
+    reader.read()  # and `make check` at its end
     names = sorted(path.name for path in owner.root.glob("alembic/versions/*.py"))
     assert names == ["0001_add_invoices.py"]
     rest = [
@@ -116,7 +119,6 @@ def test_the_sample_is_deleted_and_the_first_table_is_ones_own(owner: Owner) -> 
         if re.search(r"app[./]tasks|/tasks\b", path.read_text("utf-8"))
     ]
     assert rest == [], "something still names the sample"
-    owner.make("check")
 
 
 @on_both_databases
