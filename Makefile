@@ -3,8 +3,8 @@
 PORT ?= 8000
 DEMO := build/task-service
 PROJECT := {{cookiecutter.project_slug}}
-# A file's tests share what they set up. Many of them wait, so that three have work for two cores.
-PARALLEL := --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+# A file's tests share what they set up, and the longest files begin first.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # uv from the PATH, or one of the template's own. Not in .venv, which uv makes with its own Python.
 ifeq ($(shell command -v uv 2>/dev/null),)

@@ -79,6 +79,10 @@ class Project:
         self.scripts = origin / ".venv" / ("Scripts" if sys.platform == "win32" else "bin")
         self.python = str(self.scripts / "python")
 
+    def lend_environment(self) -> None:
+        """Give the folder the other project's environment, for commands that look for `.venv`."""
+        (self.root / ".venv").symlink_to(self.scripts.parent)
+
     def environment(self, url: str | None, **variables: str) -> dict[str, str]:
         env = users_environment()
         env["PATH"] = f"{self.scripts}{os.pathsep}{env['PATH']}"

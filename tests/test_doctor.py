@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def owned(project: Project) -> Project:
     """A project whose environment is the one in its own folder."""
-    (project.root / ".venv").symlink_to(Path(project.python).parents[1])
+    project.lend_environment()
     return project
 
 

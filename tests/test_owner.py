@@ -96,7 +96,7 @@ class Owner:
 def owner(set_up: Callable[..., Path], dialect: str, open_folder: Path) -> Iterator[Owner]:
     folder = open_folder / f"owner-{free_port()}"
     project = Project(set_up(database=dialect), folder)
-    # The lock file is there: the environment is made in a moment, and is the project's own.
+    project.lend_environment()
     yield Owner(project)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -88,7 +88,9 @@ def test_every_command_in_the_readme_of_a_postgresql_project_works(
     database: str,
     tmp_path: Path,
 ) -> None:
-    go_to(reader, Project(set_up(), open_folder / "readme").root)
+    project = Project(set_up(), open_folder / "readme")
+    project.lend_environment()
+    go_to(reader, project.root)
     url = Databases("postgresql", tmp_path, postgresql).create()
     reader.instead |= {
         f"DATABASE_URL={DATABASE}": f"DATABASE_URL='{url}'",
@@ -105,7 +107,9 @@ def test_every_command_in_the_readme_of_a_postgresql_project_works(
 def test_every_command_in_the_readme_of_a_sqlite_project_works(
     set_up: Bake, open_folder: Path, reader: Reader
 ) -> None:
-    go_to(reader, Project(set_up(database="sqlite"), open_folder / "readme-sqlite").root)
+    project = Project(set_up(database="sqlite"), open_folder / "readme-sqlite")
+    project.lend_environment()
+    go_to(reader, project.root)
     volume = f"{reader.env['COMPOSE_PROJECT_NAME']}-readme"
     reader.instead |= {"-v task-service:": f"-v {volume}:", "run -p": "run --rm -p"}
     reader.read()
