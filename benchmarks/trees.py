@@ -1,6 +1,7 @@
 """Figures of a rendered project: its files, its lines, and the circles of its imports."""
 
 import ast
+from collections.abc import Set
 from pathlib import Path
 
 CORES_TESTS = "tests/core/"
@@ -37,7 +38,7 @@ def import_circles(project: Path) -> set[frozenset[str]]:
         ".".join(path.relative_to(project).with_suffix("").parts).removesuffix(".__init__"): path
         for path in project.rglob("*.py")
     }
-    imports = {name: imports_of(path) & paths.keys() for name, path in paths.items()}
+    imports = {name: imports_of(path, paths.keys()) for name, path in paths.items()}
     reached = {name: reachable(name, imports) for name in imports}
     return {
         frozenset(other for other in reached[name] if name in reached[other])
@@ -46,15 +47,17 @@ def import_circles(project: Path) -> set[frozenset[str]]:
     }
 
 
-def imports_of(path: Path) -> set[str]:
-    """Every module that a file may import: of `from a import b`, both a and a.b."""
-    found = set()
+def imports_of(path: Path, modules: Set[str]) -> set[str]:
+    """Which of these modules a file imports, be it inside a function."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # `from package import module` needs nothing of the package itself.
+            found |= names if names <= modules else names | {str(node.module)}
+    return found & modules
 
 
 def reachable(start: str, imports: dict[str, set[str]]) -> set[str]:
