@@ -48,6 +48,12 @@ RESET = ("-m", "app.core.db.embedded", "reset")
 SERVE = (*UVICORN, "0")
 
 
+def delete(folder: Path) -> None:
+    """Delete a folder in which a server may be writing."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """Wait for something to be true; returns it."""
     deadline = time.monotonic() + seconds
@@ -463,7 +469,7 @@ def test_a_deleted_cluster_is_made_anew_at_once(place: Place) -> None:
     for _ in range(2):
         place.ask("CREATE TABLE once ()")
         until(lambda: place.processes("keeper"))
-        shutil.rmtree(place.folder)
+        delete(place.folder)
     with place.used():
         time.sleep(1)  # an old server that ends late must not take the socket along
         assert place.ask("SELECT 1") == 1
@@ -580,7 +586,7 @@ def test_the_folder_of_a_socket_in_the_temporary_folder_cannot_be_foreseen(
     with place.used() as again:
         assert again == url
     until(lambda: place.processes("keeper"))
-    shutil.rmtree(place.folder)
+    delete(place.folder)
     with place.used() as other:
         assert other != url
         assert socket_folder(other).parent == place.root.parent
