@@ -42,16 +42,8 @@ def downgrade() -> None:
 
 def users_environment() -> dict[str, str]:
     """The environment of a shell of the user's, without what belongs to the template's tests."""
-    ours = (
-        "VIRTUAL_ENV",
-        "args",
-        "TMPDIR",
-        "TEMP",
-        "TMP",
-        "DATABASE_URL",
-        "MIGRATION_DATABASE_URL",
-    )
-    # make hands its own variables on, like args="-x".
+    ours = {"VIRTUAL_ENV", "TMPDIR", "TEMP", "TMP", "DATABASE_URL", "MIGRATION_DATABASE_URL"}
+    ours.add("args")  # which make hands on
     prefixes = ("PYTEST_", "PYTHONDONTWRITEBYTECODE", "RUFF_", "MAKE", "COOKIECUTTER_")
     return {
         name: value

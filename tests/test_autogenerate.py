@@ -329,7 +329,7 @@ UNSEEN = {
     ],
     "storage": [
         "ALTER TABLE task SET (fillfactor = 70)",
-        "ALTER TABLE task ALTER title SET STORAGE EXTERNAL",
+        "ALTER TABLE task ALTER title SET COMPRESSION pglz",
         "ALTER TABLE task SET UNLOGGED",
     ],
     "comments on": [

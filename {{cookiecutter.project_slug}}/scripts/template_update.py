@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 HOSTS = {"gh": "github.com", "gl": "gitlab.com", "bb": "bitbucket.org"}
 
 
+def without_login(text: str) -> str:
+    """An address may hold a token."""
+    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--from", dest="repository")
@@ -31,11 +36,17 @@ def main(arguments: list[str]) -> int:
         return 1
     host, _, path = repository.partition(":")
     url = f"https://{HOSTS[host]}/{path}.git" if host in HOSTS else repository
+    if "--check" not in others:
+        print(f"Getting the template from {without_login(url)}", flush=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         clone = ["git", "clone", "--quiet", url, folder]
-        done = subprocess.run(clone, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = re.sub(r"(\w+://)[^/@\s]*@", r"\1", done.stderr.strip())  # it may hold a token
+        try:
+            subprocess.run(clone, cwd=ROOT, capture_output=True, text=True, check=True)
+        except FileNotFoundError:
+            print("Not updated: git is not installed", file=sys.stderr)
+            return 1
+        except subprocess.CalledProcessError as error:
+            said = without_login(error.stderr.strip())
             print(f"Not updated: git clone failed:\n{said}", file=sys.stderr)
             return 1
         update = [sys.executable, "-m", "template_update", "--template", folder, *others]

@@ -15,7 +15,7 @@ CheckRevision = Callable[[Report, sa.Connection], None]
 
 
 def check_database(
-    report: Report, settings: DatabaseSettings, check_revision: CheckRevision
+    report: Report, settings: DatabaseSettings, check_revision: CheckRevision | None
 ) -> None:
     try:
         urls = {"DATABASE_URL": database_url(settings)}
@@ -33,7 +33,8 @@ def check_database(
                 report.well("the embedded PostgreSQL" if embedded else f"{variable} is reached")
                 if variable == list(urls)[-1]:  # the one that migrations use
                     check_lock(report, connection, variable, url)
-                    check_revision(report, connection)
+                    if check_revision is not None:
+                        check_revision(report, connection)
         except OperationalError as error:
             report.problem(*unreachable(variable, url, str(error.orig)))
         finally:

@@ -143,7 +143,7 @@ def run_batch(statement: sa.Executable, apart: bool) -> int:
             reason = " ".join(str(error.orig).split())
             log.warning("%s; trying the batch again, %d times at most", reason, retries)
             retries -= 1
-            time.sleep(0.5)  # a turn for who waits for its other rows
+            time.sleep(0.5)  # for those who wait for its other rows
 
 
 @contextmanager

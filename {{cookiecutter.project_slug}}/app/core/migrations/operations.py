@@ -53,7 +53,7 @@ def create_index_concurrently(
         if not possible:
             op.create_index(op.f(name), table, columns, **options)
             return
-        with patience():
+        with long_lock_timeout():
             drop_concurrently(name, table)
             op.create_index(op.f(name), table, columns, postgresql_concurrently=True, **options)
 
@@ -64,7 +64,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
         if not possible:
             op.drop_index(op.f(name), table)
             return
-        with patience():
+        with long_lock_timeout():
             drop_concurrently(name, table)
 
 
@@ -119,7 +119,7 @@ def check_all_rows(table: str, name: str, condition: str) -> None:
 
 def validate(table: str, name: str) -> None:
     try:
-        with patience():
+        with long_lock_timeout():
             op.execute(f"ALTER TABLE {quoted(table)} VALIDATE CONSTRAINT {quoted(name)}")
     except BaseException:
         # It would go on refusing new rows, of a release that does not know of it.
@@ -142,7 +142,7 @@ def quoted(name: str) -> str:
 
 
 @contextmanager
-def patience() -> Iterator[None]:
+def long_lock_timeout() -> Iterator[None]:
     """Wait longer than MIGRATION_LOCK_TIMEOUT_SECONDS: these waits hold up no reads or writes."""
     if op.get_context().as_sql:
         yield

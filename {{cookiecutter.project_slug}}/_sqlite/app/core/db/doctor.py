@@ -15,7 +15,7 @@ CheckRevision = Callable[[Report, sa.Connection], None]
 
 
 def check_database(
-    report: Report, settings: DatabaseSettings, check_revision: CheckRevision
+    report: Report, settings: DatabaseSettings, check_revision: CheckRevision | None
 ) -> None:
     try:
         url = database_url(settings)
@@ -34,7 +34,8 @@ def check_database(
         report.well(f"the database {file.name}")
         engine = create_migration_engine(url, settings)
         with engine.connect() as connection:
-            check_revision(report, connection)
+            if check_revision is not None:
+                check_revision(report, connection)
         engine.dispose()
 
 
