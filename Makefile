@@ -37,6 +37,8 @@ demo: $(SETUP)  ## Render with the defaults into build/, set up, migrate, serve 
 	@$(MAKE) --no-print-directory -C $(DEMO) run PORT=$(PORT)
 
 test: lint  ## Run every test, those of the rendered project included
+	@# Nothing else writes the bytecode of the packages, which the tests' commands import each time.
+	@uv sync --quiet --compile-bytecode
 	@uv run --quiet pytest $(PARALLEL) $(args)
 
 test-fast: $(SETUP)  ## Run the tests that set nothing up

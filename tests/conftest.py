@@ -41,6 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         # projects' tests, started by root, run the PostgreSQL of these environments as another.
         Path(os.environ[SHARED]).chmod(0o755)
         config.add_cleanup(lambda: shutil.rmtree(os.environ[SHARED], ignore_errors=True))
+    # What mypy has read of the packages is the same in every project.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    os.environ["MYPY_CACHE_DIR"] = str(Path(os.environ[SHARED], f"mypy-{worker}"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests import preloaded
 
 REVISION = '''"""{message}
 
@@ -59,8 +62,13 @@ def add_core_tests(project: Path, database: str) -> None:
             shutil.copy(path, project / "tests/core")
 
 
+INTERPRETERS: dict[str, preloaded.Interpreter] = {}
+
+
 class Project:
     """A rendered project that runs in the environment of another one."""
+
+    preloads = True  # the packages, for commands that are waited for
 
     def __init__(self, origin: Path, folder: Path) -> None:
         """Copy `origin`, which is set up, to `folder`; use that one as it is if it exists."""
@@ -93,6 +101,11 @@ class Project:
     def run(
         self, *command: str, url: str | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        if self.preloads and preloaded.can_run(command, variables):
+            if self.python not in INTERPRETERS:
+                INTERPRETERS[self.python] = preloaded.Interpreter(self.python)
+            env = self.environment(url, **variables)
+            return INTERPRETERS[self.python].run(command, self.root, env, seconds=120)
         process = self.start(*command, url=url, **variables)
         out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -165,7 +178,9 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port below those that Linux gives to outgoing connections, which could take it."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

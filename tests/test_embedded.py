@@ -74,6 +74,8 @@ def answers(port: int, path: str = "/health/ready") -> bool:
 class Place(Project):
     """A project with a PostgreSQL of its own, in the hands of one user of the machine."""
 
+    preloads = False
+
     def __init__(
         self, origin: Path, folder: Path, user: str | int | None = None, linger: int | None = 2
     ) -> None:

@@ -195,7 +195,16 @@ def verdict(project: Project, databases: Databases) -> str | None:
         return checked.stderr
     assert checked.returncode == 0, checked.stderr
     tested = project.run(
-        *("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests/test_migrations.py"),
+        *(
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--assert=plain",
+            "tests/test_migrations.py",
+        ),
         **server,
     )
     assert tested.returncode in (0, 1), tested.stdout + tested.stderr

@@ -127,15 +127,17 @@ def test_ten_thousand_clients_that_leave_take_no_connection_with_them(
     project: Project, databases: Databases, url: str
 ) -> None:
     with serving(project, url) as server:
-        asyncio.run(leave_often(server.port, 500))  # the pool is full from here on
+        asyncio.run(leave_often(server.port, 500))
         time.sleep(1)
         assert server.status() == 200
         before, files = len(connections(databases, url)), server.open_files()
+        # The pool may still grow to ten connections: a socket each, or SQLite's three files.
+        most = files + 30
         asyncio.run(leave_often(server.port, 10_000))
         deadline = time.monotonic() + 60
-        while server.open_files() > files + 2 and time.monotonic() < deadline:
+        while server.open_files() > most and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert server.open_files() <= files + 2
+        assert server.open_files() <= most
         after = connections(databases, url)
         assert len(after) <= max(before, 10)
         assert {state for (state,) in after} <= {"idle"}

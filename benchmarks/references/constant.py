@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 
+from fastapi import FastAPI
+
 from app.core.db.pagination import Page
 from app.tasks.models import TaskCreate, TaskPublic
-from fastapi import FastAPI
 
 NOW = datetime.now(UTC)
 TASK = TaskPublic(id=1, title="Task 1", created_at=NOW, updated_at=NOW)

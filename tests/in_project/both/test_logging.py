@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+
 from app.core import ROOT
 from app.core.web.errors import add_error_handlers
 from app.core.web.logging import JSONFormatter, TextFormatter, request_id
 from app.core.web.middleware import RequestIdMiddleware
-from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
 
 
 def line(formatter: logging.Formatter, message: str, *args: object, **extra: object) -> str:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from httpx import AsyncClient, Response
+
 from tests.core.conftest import client_of, probe_app
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("probe_database_url")]

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
+from httpx import AsyncClient, Response
+
 from app.core.db.pool import Pool, QueueFullError
 from app.core.settings import CoreSettings
-from httpx import AsyncClient, Response
 from tests.core.conftest import client_of, probe_app
 from tests.core.probe import Probe
 

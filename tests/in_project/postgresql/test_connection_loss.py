@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
-from app.core.db.settings import parse_url
 from httpx import AsyncClient
+
+from app.core.db.settings import parse_url
 
 pytestmark = pytest.mark.anyio
 

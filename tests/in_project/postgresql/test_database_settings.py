@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 import pytest
+
 from app.core import ROOT
 from app.core.db.settings import DEVELOPMENT_PASSWORD, parse_url
 from app.core.settings import CoreSettings

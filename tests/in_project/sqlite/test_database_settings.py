@@ -1,6 +1,7 @@
 """Which URLs the settings take."""
 
 import pytest
+
 from app.core.settings import CoreSettings
 from app.core.startup import load_settings
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
 from app.core.db.engine import NoDatabaseError
 from app.core.db.pool import Pool
 from app.settings import Settings
