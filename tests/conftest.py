@@ -18,7 +18,10 @@ from cookiecutter.main import cookiecutter
 from tests.project import Databases, Project
 
 TEMPLATE = Path(__file__).parents[1]
-# The embedded PostgreSQL of the rendered projects serves here, too.
+# The embedded PostgreSQL of the rendered projects serves here, too. Its bytecode in the template's
+# folder would be rendered into projects.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.path.append(str(TEMPLATE / "{{cookiecutter.project_slug}}"))
 from app.core.db import embedded  # noqa: E402
 
