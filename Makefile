@@ -54,7 +54,7 @@ format: $(SETUP)  ## Format the template's own code
 	@uv run --quiet ruff check --fix hooks tests benchmarks template_update
 
 bench: $(SETUP)  ## Measure, and print ratios; only=api for one part, see benchmarks/README.md
-	@set -e; for part in $(or $(only),render migrations image api); do \
+	@set -e; for part in $(or $(only),render migrations stall backfill image api); do \
 		uv run --quiet --group bench python -m benchmarks.$$part $(args); done
 
 site: $(SETUP)  ## Build the pages of the documentation into build/site

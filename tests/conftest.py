@@ -31,7 +31,8 @@ SYSTEM_TEMP = tempfile.gettempdir()
 SHARED = "TEMPLATE_TESTS_FOLDER"
 # Those that take longest begin first, so that at the end all cores have work.
 LONGEST_FILES = (
-    *("test_owner", "test_embedded", "test_mutants", "test_rendered_project", "test_doctor"),
+    *("test_owner", "test_embedded", "test_polite_migrations", "test_mutants", "test_pooler"),
+    *("test_rendered_project", "test_doctor", "test_autogenerate_steps", "test_migration_faults"),
     *("test_image", "test_compose", "test_image_faults", "test_readme", "test_updates"),
     *("test_tutorial", "test_concurrent_migrations", "test_autogenerate", "test_server_faults"),
 )

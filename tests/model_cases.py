@@ -4,8 +4,9 @@
 """
 
 import re
+from typing import NamedTuple
 
-BEFORE, AFTER = 0, 1
+BEFORE, AFTER, DROPPED = 0, 1, 2
 
 HEADER = '''
 import uuid
@@ -289,6 +290,13 @@ CALLS = {
     "checks": "sa.CheckConstraint",
     "exclusions": "pg.ExcludeConstraint",
 }
+# What the names in the database begin with, and the whole name of what has none.
+NAMES = {
+    "indexes": ("", "ix_indexes_name(_number)?"),
+    "uniques": ("", "uq_uniques_name_(active|number)"),
+    "checks": ("ck_checks_", ""),
+    "exclusions": ("", "exclusions_span_excl"),
+}
 SHORT = {
     "{GIN}": "postgresql_ops={'data': 'jsonb_path_ops'}",
     "{NULLS}": "postgresql_nulls_not_distinct=True",
@@ -409,10 +417,12 @@ class Animal(Row, table=True):
 class Cut(Enum):
     s = "s"
     m = "m"
+    xs = "xs"
 
 
 class Pace(Enum):
     slow = "slow"
+    steady = "steady"
 
 
 class Suit(Row, table=True):
@@ -428,11 +438,13 @@ class Suit(Row, table=True):
 class Cut(Enum):
     s = "s"
     l = "l"
+    xs = "xs"
 
 
 class Pace(Enum):
     slow = "slow"
     fast = "fast"
+    steady = "steady"
 
 
 class Suit(Row, table=True):
@@ -444,6 +456,146 @@ class Suit(Row, table=True):
     cuts: Any = Field(sa_type=pg.ARRAY(sa.Enum(Cut)), sa_column_kwargs={"server_default": "{l}"})
     pace: Any = Field(
         sa_type=pg.ARRAY(sa.Enum(Pace)), sa_column_kwargs={"server_default": "{fast}"}
+    )
+""",
+    ),
+    "an enum of a key, a check of a column, an expression of columns": (
+        """
+class Kind(Enum):
+    a = "a"
+    b = "b"
+    z = "z"
+
+
+class Typed(SQLModel, table=True):
+    kind: Kind = Field(primary_key=True)
+    code: str = Field(unique=True)
+
+
+class Typing(Row, table=True):
+    kind: Kind = Field(foreign_key="typed.kind")
+    code: str = Field(foreign_key="typed.code")
+    state: Any = Field(sa_column=sa.Column(sa.Enum("a", "b", name="state")))
+    is_a: Any = Field(
+        sa_column=sa.Column(sa.Boolean, sa.Computed("state = 'a'", persisted=True), index=True)
+    )
+    grade: Any = Field(sa_column=sa.Column(sa.Enum("a", "b", name="grade")))
+    number: Any = Field(
+        sa_column=sa.Column(sa.Integer, sa.CheckConstraint("number > 0", name="number"))
+    )
+    size: Any = Field(
+        sa_column=sa.Column(
+            sa.Enum("s", "m", name="size_", native_enum=False, create_constraint=True)
+        )
+    )
+    variant: Any = Field(
+        sa_column=sa.Column(sa.Enum("a", name="variant").with_variant(sa.Text(), "postgresql"))
+    )
+
+
+Typing.__table__.append_constraint(
+    sa.CheckConstraint(Typing.__table__.c.number.between(1, 50), name="between")
+)
+""",
+        """
+class Kind(Enum):
+    a = "a"
+    c = "c"
+    z = "z"
+
+
+class Typed(SQLModel, table=True):
+    kind: Kind = Field(primary_key=True)
+    code: str = Field(unique=True)
+
+
+class Typing(Row, table=True):
+    kind: Kind = Field(foreign_key="typed.kind")
+    code: str = Field(foreign_key="typed.code")
+    state: Any = Field(sa_column=sa.Column(sa.Enum("a", "c", "b", name="state")))
+    is_a: Any = Field(
+        sa_column=sa.Column(sa.Boolean, sa.Computed("state = 'a'", persisted=True), index=True)
+    )
+    grade: Any = Field(sa_column=sa.Column(sa.Enum("a", "b", name="grade2")))
+    number: Any = Field(
+        sa_column=sa.Column(sa.Integer, sa.CheckConstraint("number > 1", name="number"))
+    )
+    size: Any = Field(
+        sa_column=sa.Column(
+            sa.Enum("s", "l", "m", name="size_", native_enum=False, create_constraint=True)
+        )
+    )
+    variant: Any = Field(
+        sa_column=sa.Column(sa.Enum("a", "b", name="variant"))
+    )
+
+
+Typing.__table__.append_constraint(
+    sa.CheckConstraint(Typing.__table__.c.number.between(1, 60), name="between")
+)
+""",
+    ),
+    "keys of text that are numbers now, and what a key includes": (
+        """
+class TextKey(SQLModel, table=True):
+    id: str = Field(primary_key=True)
+
+
+class Textual(Row, table=True):
+    text_id: str = Field(foreign_key="textkey.id")
+
+
+class Covered(SQLModel, table=True):
+    __table_args__ = (sa.PrimaryKeyConstraint("id", postgresql_include=["a"]),)
+    id: int | None = Field(default=None, nullable=False)
+    a: int
+
+
+class Deferred(SQLModel, table=True):
+    __table_args__ = (sa.PrimaryKeyConstraint("id"),)
+    id: int | None = Field(default=None, nullable=False)
+    a: int
+""",
+        """
+class TextKey(SQLModel, table=True):
+    id: uuid.UUID = Field(primary_key=True)
+
+
+class Textual(Row, table=True):
+    text_id: uuid.UUID = Field(foreign_key="textkey.id")
+
+
+class Covered(SQLModel, table=True):
+    __table_args__ = (sa.PrimaryKeyConstraint("id", postgresql_include=["a", "b"]),)
+    id: int | None = Field(default=None, nullable=False)
+    a: int
+    b: int = Field(sa_column_kwargs={"server_default": "1"})
+
+
+class Deferred(SQLModel, table=True):
+    __table_args__ = (sa.PrimaryKeyConstraint("id", deferrable=True),)
+    id: int | None = Field(default=None, nullable=False)
+    a: int
+""",
+    ),
+    "sequences and domains": (
+        """
+class Numbered(Row, table=True):
+    a: int
+""",
+        """
+ORDER_NO = sa.Sequence("order_no", start=5, metadata=SQLModel.metadata)
+
+
+class Numbered(Row, table=True):
+    a: int
+    number: Any = Field(
+        sa_column=sa.Column(
+            sa.Integer, ORDER_NO, server_default=ORDER_NO.next_value()
+        )
+    )
+    email: Any = Field(
+        sa_column=sa.Column(pg.DOMAIN("email", sa.Text, check="VALUE LIKE '%'"))
     )
 """,
     ),
@@ -794,6 +946,37 @@ class Sum(Row, table=True):
 }
 
 
+# These changes fail on a table with rows, as they should; nothing is lost by it. The other tables
+# keep their rows on the way up and down.
+NEW = "a new column may not be NULL, and has no default"
+NOT_WITH_ROWS = {
+    "child": NEW,
+    "described": NEW,
+    "link": NEW,
+    "order": NEW,
+    "parent": NEW,
+    "atablewhosenameisnearlyaslongaspostgresqlallowsitwhichis63": "it refers to order",
+    "person": "a value that a row has goes from the enum",
+    "colored": "a value that a row has goes from the CHECK",
+    "animal": "the text of a row is no value of the enum",
+    "array": "the text of a row is no number",
+    "text": "the text of a row is no number, and no UUID",
+    "textkey": "the text of a row is no UUID",
+    "textual": "the text of a row is no UUID",
+    "account": "the downgrade brings back a column that may not be NULL; nobody has its values",
+    "entry": "it refers to account",
+    "local": "it refers to account",
+    "network": "16 bits are not cut off to 8",
+    "unknown": "a vector has as many dimensions as it has",
+}
+
+
+def keep_rows() -> set[str]:
+    """The tables that are there before and after, and keep their rows."""
+    both = [set().union(*map(tables, cases(stage).values())) for stage in (BEFORE, AFTER)]
+    return (both[0] & both[1] | {"task"}) - NOT_WITH_ROWS.keys()
+
+
 def cases(stage: int) -> dict[str, str]:
     """The models of each case."""
     columns = {name: column_model(name, stage) for name in COLUMNS}
@@ -830,3 +1013,63 @@ def argument_model(name: str, stage: int) -> str:
                 text = text.replace(short, long)
             lines.append(f"        {CALLS[name]}({text}),")
     return "\n".join([*lines, f"    ){THING}"])
+
+
+class Step(NamedTuple):
+    """One thing that comes, changes or goes, by the revision of a stage."""
+
+    stage: int
+    table: str
+    thing: str = ""  # what its names in the database match; all of the table without it
+
+    def __str__(self) -> str:
+        return f"{('add', 'change', 'drop')[self.stage]} {self.table} {self.thing}".strip()
+
+    def has(self, key: tuple[str, str]) -> bool:
+        """Is a line of a description about it?"""
+        table, thing = key
+        of_thing = rf"{self.table}\.{self.thing}|(constraint|index) {self.thing}"
+        return table == self.table and (not self.thing or bool(re.fullmatch(of_thing, thing)))
+
+
+def steps() -> list[Step]:
+    lines = [
+        (table, f"c{number}", *column)
+        for table, columns in COLUMNS.items()
+        for number, column in enumerate(columns)
+    ]
+    for table, arguments in ARGUMENTS.items():
+        lines += [(table, argument_name(table, argument), *argument) for argument in arguments]
+    found = []
+    for table, thing, before, after in lines:
+        found += [Step(BEFORE, table, thing)] if before else []
+        found += [Step(AFTER, table, thing)] if before != after else []
+        found += [Step(DROPPED, table, thing)] if after else []
+    for models in MODELS.values():
+        both = [tables(text) for text in models]
+        found += [Step(BEFORE, table) for table in both[BEFORE]]
+        found += [Step(AFTER, table) for table in changed_tables(*models)]
+        found += [Step(DROPPED, table) for table in both[AFTER]]
+    return sorted(found)
+
+
+def changed_tables(before: str, after: str) -> set[str]:
+    """Those that come or go, or whose class, or the class that it inherits, has another text."""
+    old, new = classes(before), classes(after)
+    differ = {name for name in old | new if old.get(name) != new.get(name)}
+    differ |= {name for name, (base, _) in new.items() if base in differ}
+    return {name.lower() for name in differ} & (tables(before) | tables(after))
+
+
+def classes(text: str) -> dict[str, tuple[str, str]]:
+    """The first base and the body of each class, by its name."""
+    pattern = r"^class (\w+)\((\w+)(.*?)(?=^class|\Z)"
+    found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
+    return {name: (base, body.strip()) for name, base, body in found}
+
+
+def argument_name(table: str, argument: tuple[str | None, str | None]) -> str:
+    """The name that an index or a constraint has before and after, as a pattern."""
+    begin, nameless = NAMES[table]
+    found = re.search(r"'(ix_\w+)'|name='(\w+)'", argument[BEFORE] or argument[AFTER] or "")
+    return begin + (found[1] or found[2]) if found else nameless

@@ -215,16 +215,16 @@ def test_a_busy_table_is_a_line_with_the_revision_the_table_and_the_holder(
 ) -> None:
     settings = {"MIGRATION_LOCK_WAIT_SECONDS": "0.5"}
     if databases.dialect == "postgresql":
-        settings |= {"MIGRATION_LOCK_TIMEOUT_SECONDS": "0.3", "MIGRATION_LOCK_RETRIES": "1"}
+        settings |= {"MIGRATION_TABLE_WAIT_SECONDS": "2"}
     with busy_table(project, databases) as url:
         done = project.run("-m", "alembic", "upgrade", "head", url=url, **settings)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     line = done.stdout.strip().splitlines()[-1]
     if databases.dialect == "postgresql":
-        for part in ("0002_step_2.py", "ALTER TABLE task", "a slow report", "on task"):
+        for part in ("0002_step_2.py", "ALTER TABLE task", "a slow report", "waited 2 s"):
             assert part in line
-        assert "trying again, 1 times at most" in done.stderr
+        assert "the table is in use by process" in done.stderr
     else:
         # SQLite locks the file, and does not tell who has it.
         assert "was locked by another process for 0.5 s" in line
@@ -235,10 +235,8 @@ def test_a_table_that_becomes_free_is_migrated_by_a_later_try(
     project: Project, databases: Databases
 ) -> None:
     with busy_table(project, databases) as url:
-        process = project.start(
-            *("-m", "alembic", "upgrade", "head"), url=url, MIGRATION_LOCK_TIMEOUT_SECONDS="0.5"
-        )
-        read_until(process, "trying again, 5 times at most")
+        process = project.start("-m", "alembic", "upgrade", "head", url=url)
+        read_until(process, "the table is in use by process")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
 
@@ -309,3 +307,95 @@ def test_a_database_at_a_revision_that_the_code_does_not_have_is_left_alone(
         assert "Traceback" not in done.stderr
     assert databases.query(url, "SELECT version_num FROM alembic_version")[0][0] == "0002"
     assert databases.query(url, "SELECT count(*) FROM newer")[0][0] == 0
+
+
+def test_up_and_down_at_once_none_fails_and_each_leaves_a_revision_behind(
+    project: Project, databases: Databases
+) -> None:
+    add_steps(project, 6)
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    directions = [("upgrade", "head"), ("downgrade", "0001")] * (PROCESSES // 2)
+    processes = [project.start("-m", "alembic", *command, url=url) for command in directions]
+    for process in processes:
+        out, err = process.communicate(timeout=180)
+        assert process.returncode == 0, out + err
+    [[version]] = databases.query(url, "SELECT version_num FROM alembic_version")
+    assert version in ("0001", "0007")
+    tables = databases.query(url, "SELECT count(*) FROM pg_tables WHERE tablename = 'step'")
+    assert tables == [(int(version == "0007"),)]
+
+
+def test_eight_that_go_one_up_go_eight_up(project: Project, databases: Databases) -> None:
+    numbers = add_steps(project, 10)
+    url = databases.create()
+    project.alembic("upgrade", "0001", url=url)
+    processes = [project.start("-m", "alembic", "upgrade", "+1", url=url) for _ in range(8)]
+    for process in processes:
+        out, err = process.communicate(timeout=180)
+        assert process.returncode == 0, out + err
+    assert recorded(databases, url) == numbers[:8]
+
+
+def test_two_up_is_two_up_also_where_the_second_one_has_to_wait(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    add_steps(project, 4)
+    project.add_revision(3, 'op.add_column("task", sa.Column("note", sa.String(50)))')
+    with contextlib.closing(databases.connect(url)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM task").fetchall()
+        process = project.start("-m", "alembic", "upgrade", "+2", url=url)
+        read_until(process, "the table is in use by process")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert databases.query(url, "SELECT version_num FROM alembic_version") == [("0003",)]
+
+
+ADVISORY = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = "
+ADVISORY += "(SELECT oid FROM pg_database WHERE datname = current_database())"
+
+
+def test_a_run_that_has_lost_its_lock_commits_nothing_more(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    project.add_revision(2, "import time\ntime.sleep(3)\nop.execute('CREATE TABLE note ()')")
+    process = project.start("-m", "alembic", "upgrade", "head", url=url)
+    read_until(process, "Running upgrade")
+    [[pid]] = databases.query(url, ADVISORY)
+    databases.query(url, f"SELECT pg_terminate_backend({pid})")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "the migrations' lock is lost" in out
+    assert "Traceback" not in err
+    assert databases.query(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert databases.query(url, "SELECT to_regclass('note')") == [(None,)]
+    project.alembic("upgrade", "head", url=url)
+
+
+def test_a_waiter_whose_server_closes_the_connection_connects_again(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    with held(databases, url):
+        process = project.start("-m", "alembic", "upgrade", "head", url=url)
+        read_until(process, "Another migration is running")
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+        databases.query(url, f"{query}'alembic' AND datname = current_database()")
+        read_until(process, "connecting again")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+
+
+def test_stamp_replaces_a_revision_that_the_code_does_not_know(
+    project: Project, databases: Databases
+) -> None:
+    url = databases.create()
+    project.alembic("upgrade", "head", url=url)
+    databases.query(url, "UPDATE alembic_version SET version_num = 'squashed'")
+    project.alembic("stamp", "--purge", "head", url=url)
+    assert databases.query(url, "SELECT version_num FROM alembic_version") == [("0001",)]

@@ -86,12 +86,14 @@ RULES = """
 import json, sys
 from pathlib import Path
 from app.core.migrations.config import script_directory
-from app.core.migrations.plan import risks_of, sql_of
+from app.core.migrations.plan import risks_of
+from app.core.migrations.sql import sql_of
 path = Path("alembic/versions/0002_bad.py")
 found = []
 for code in json.loads(sys.argv[1]):
     path.write_text(code, "utf-8")
-    sql = sql_of(script_directory().get_revision("0002"))
+    directory = script_directory()
+    sql = sql_of(directory, directory.get_revision("0002"), {"0001"})
     found.append(sorted({risk.rule for risk in risks_of(sql)}))
 print(json.dumps(found))
 """
@@ -273,6 +275,14 @@ STORIES = {
     "add-a-check": Story(
         [(insert(title=NAME), NO_TITLE), (insert(title=NAME), "task WHERE title <> trim(title)")],
         seed="INSERT INTO task (title) VALUES ('A b '), ('C'), ('  D '), ('E')",
+        expected=[["A b"], ["C"], ["D"], ["E"]],
+        result="title FROM task",
+    ),
+    "add-a-value-to-an-enum": Story(
+        [
+            (insert(title=NAME), NO_TITLE),
+            (insert(title=NAME, status="'late'"), "task WHERE status IS NULL"),
+        ],
         expected=[["A b"], ["C"], ["D"], ["E"]],
         result="title FROM task",
     ),

@@ -110,12 +110,6 @@ OF_ONE_DATABASE = {
             FIRST_OF_NOTES,
             f"{FIRST_OF_NOTES}    op.execute(\"REPLACE INTO task (title) VALUES ('x')\")\n",
         ),
-        (
-            "a revision reads rows, which --sql cannot",
-            NOTES,
-            FIRST_OF_NOTES,
-            f'{FIRST_OF_NOTES}    op.get_bind().execute(sa.text("SELECT id FROM task")).all()\n',
-        ),
     ],
     "sqlite": [
         (

@@ -124,6 +124,103 @@ def test_the_picture_of_the_tables_is_fresh_or_the_check_fails(project: Project)
     assert "VARCHAR note" in picture.read_text("utf-8")
 
 
+READS_ROWS = """
+from sqlalchemy.orm import Session
+note = sa.table("task", sa.column("title"))
+with Session(op.get_bind()) as session:
+    for row in session.execute(sa.text("SELECT id FROM task")):
+        op.execute(note.update().values(title=str(row.id)))
+sa.inspect(op.get_bind()).get_columns("task")
+op.add_column("task", sa.Column("more", sa.JSON()))
+"""
+
+
+def test_what_cannot_be_written_without_a_database_is_recorded_on_one(
+    project: Project, databases: Databases
+) -> None:
+    assert databases.server is not None
+    project.add_revision(2, READS_ROWS, 'op.drop_column("task", "more")')
+    project.add_revision(3, 'op.add_column("task", sa.Column("last", sa.Integer()))')
+    server = {"TEST_DATABASE_URL": databases.server}
+    for arguments in (["--all"], ["--all", "--sql"], ["--since", "0001"]):
+        done = project.run("-m", "app.core.migrations.plan", *arguments, **server)
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+    sql = project.run("-m", "app.core.migrations.plan", "--all", "--sql", **server).stdout
+    assert "-- 0002 cannot be written without a database. This ran on an empty one." in sql
+    assert "ALTER TABLE task ADD COLUMN more JSON" in sql
+    assert "ALTER TABLE task ADD COLUMN last INTEGER" in sql
+    checked = project.run("-m", "app.core.migrations.check", **server)
+    assert "ALTER TABLE task DROP COLUMN more" in checked.stderr  # the model has no such column
+    assert "--sql" not in checked.stderr
+
+
+COMMITS = """
+from app.core.migrations import (
+    add_check, add_unique, backfill, create_index_concurrently, set_not_null,
+)
+with op.get_context().autocommit_block():
+    op.execute("CREATE TABLE event (at INTEGER) PARTITION BY RANGE (at)")
+    op.execute("CREATE TABLE event_1 PARTITION OF event DEFAULT")
+create_index_concurrently("ix_event_at", "event", ["at"])
+backfill("task", {"title": "lower(title)"}, where="title <> lower(title)")
+assert op.get_bind().execute(sa.text("SELECT 1")).scalar_one() == 1
+add_check("task", "ck_task_id", "id > 0")
+add_unique("task", "uq_task_title", ["title"])
+set_not_null("task", "title")
+"""
+
+
+def test_operations_that_commit_are_recorded_without_what_they_ask(
+    project: Project, databases: Databases
+) -> None:
+    assert databases.server is not None
+    project.add_revision(2, COMMITS)
+    server = {"TEST_DATABASE_URL": databases.server}
+    planned = project.run("-m", "app.core.migrations.plan", "--all", **server)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    sql = project.run("-m", "app.core.migrations.plan", "--since", "0001", "--sql", **server).stdout
+    assert re.findall(r"SELECT .*", sql) == ["SELECT 1;"]
+    for part in ("CONCURRENTLY ix_event_at_event_1", "UPDATE task SET title=lower", "VALIDATE"):
+        assert part in sql
+
+
+def test_no_server_to_record_on_is_a_line(project: Project) -> None:
+    project.add_revision(2, READS_ROWS)
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    done = project.run("-m", "app.core.migrations.plan", "--all", TEST_DATABASE_URL=nowhere)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("There is no PostgreSQL for a scratch database: ")
+
+
+def test_branches_and_merges_are_planned_in_their_order(
+    project: Project, databases: Databases
+) -> None:
+    assert databases.server is not None
+    url = databases.create()
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    for arguments in (
+        ("revision", "-m", "one", "--head", "0001", "--branch-label", "left"),
+        ("revision", "-m", "two", "--head", "0001", "--splice"),
+        ("revision", "-m", "other", "--head", "base", "--depends-on", "0002"),
+    ):
+        project.alembic(*arguments, url=nowhere)
+    server = {"TEST_DATABASE_URL": databases.server}
+    done = project.run("-m", "app.core.migrations.plan", "--all", **server)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.findall(r"^(\d{4})  ", done.stdout, re.MULTILINE)
+    assert sorted(found) == ["0001", "0002", "0003", "0004"]
+    assert found[0] == "0001"
+    assert found.index("0002") < found.index("0004"), "which depends on it"
+    project.alembic("merge", "--rev-id", "0005", "-m", "all", "heads", url=url)
+    # To Alembic 0002 is still a head, although 0004 depends on it.
+    project.alembic("upgrade", "heads", url=url)
+    assert "Pending after 0005: 0" in plan(project, url=url)[1]
+    project.alembic("downgrade", "0001", url=url)
+    project.alembic("upgrade", "heads", url=url)
+
+
 def test_ci_runs_the_plan(bake: Callable[..., Path]) -> None:
     makefile = (bake() / "Makefile").read_text("utf-8")
     [check] = [line for line in makefile.splitlines() if line.startswith("check: ")]

@@ -1,7 +1,7 @@
 """Alembic's entry point. What makes a run safe is in app/core/migrations/runner.py."""
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from app.core.migrations.config import (
     configure_logging,
@@ -9,7 +9,7 @@ from app.core.migrations.config import (
     offline_options,
     online_options,
 )
-from app.core.migrations.runner import run
+from app.core.migrations.runner import run, write_sql
 from app.core.startup import load_settings
 from app.settings import Settings
 
@@ -32,8 +32,11 @@ def run_migrations_online(connection: Connection) -> None:
 
 
 if context.is_offline_mode() or is_empty_revision(config):
-    run_migrations_offline()
-elif "connection" in config.attributes:
-    run_migrations_online(config.attributes["connection"])
+    write_sql(run_migrations_offline)
+elif isinstance(given := config.attributes.get("connection"), Engine):
+    with given.connect() as connection:
+        run_migrations_online(connection)
+elif given is not None:
+    run_migrations_online(given)
 else:
     run(run_migrations_online, settings)

@@ -7,8 +7,8 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.db.engine import NoDatabaseError, database_url
 from app.core.db.settings import DatabaseSettings
+from app.core.migrations.advisory_lock import describe, lock_holders
 from app.core.migrations.connection import create_migration_engine, migration_url
-from app.core.migrations.locks import describe, lock_holders
 from scripts.doctor import Report
 
 CheckRevision = Callable[[Report, sa.Connection], None]
@@ -62,7 +62,7 @@ def unreachable(variable: str, url: sa.URL, reason: str) -> tuple[str, ...]:
 
 def check_lock(report: Report, connection: sa.Connection, variable: str, url: sa.URL) -> None:
     login = url.set(drivername="postgresql", password=None).render_as_string()
-    for row in lock_holders(connection, "advisory"):
+    for row in lock_holders(connection):
         end = f"SELECT pg_terminate_backend({row.pid})"
         report.problem(
             f"A migration holds the lock: {describe(row)}",

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.core.db import embedded
+from app.core.db.pooler import adapt_to_pooler
 from app.core.db.settings import DatabaseSettings, parse_url
 
 TRANSACTION_ISOLATION = "READ COMMITTED"
@@ -42,7 +43,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     arguments: dict[str, Any] = {"connect_timeout": max(2, round(timeout))}
     if (limit := settings.database_statement_timeout_seconds) and "options" not in url.query:
         arguments["options"] = f"-c statement_timeout={round(limit * 1000)}"
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         connect_args=arguments,
         pool_size=settings.database_pool_size,
@@ -51,6 +52,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
     )
+    adapt_to_pooler(engine.sync_engine)
+    return engine
 
 
 def timed_out(error: DBAPIError) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from app.core.db import embedded
 from app.core.db.engine import NoDatabaseError
@@ -16,7 +17,10 @@ from app.core.db.settings import parse_url
 def scratch_database() -> Iterator[str]:
     """The URL of an empty database, which is dropped at the end. Raises NoDatabaseError."""
     server = scratch_server()
-    url = create_database(server, f"scratch_{uuid.uuid4().hex[:12]}")
+    try:
+        url = create_database(server, f"scratch_{uuid.uuid4().hex[:12]}")
+    except OperationalError as error:
+        raise no_scratch_database(str(error.orig).strip().splitlines()[0]) from error
     try:
         yield url
     finally:
@@ -28,9 +32,13 @@ def scratch_server() -> str:
     try:
         return os.environ.get("TEST_DATABASE_URL") or embedded.start()
     except embedded.EmbeddedError as error:
-        raise NoDatabaseError(
-            f"There is no PostgreSQL for a scratch database: {error}. Set TEST_DATABASE_URL"
-        ) from error
+        raise no_scratch_database(str(error)) from error
+
+
+def no_scratch_database(reason: str) -> NoDatabaseError:
+    return NoDatabaseError(
+        f"There is no PostgreSQL for a scratch database: {reason}. Set TEST_DATABASE_URL"
+    )
 
 
 def create_database(server: str, name: str, options: str = "") -> str:

@@ -82,7 +82,7 @@ class DatabaseSettings(BaseSettings):
     database_statement_timeout_seconds: float = Field(
         default=30,
         ge=0,
-        description="How long PostgreSQL works on a statement; 0: without limit, as some poolers need.",
+        description="How long PostgreSQL works on a statement; 0: without limit.",
     )
     database_queue_size: int = Field(
         default=500,
@@ -103,15 +103,15 @@ class DatabaseSettings(BaseSettings):
         ge=0,
         description="How long a migration waits for another one to end.",
     )
-    migration_lock_timeout_seconds: float = Field(
-        default=5,
-        gt=0,
-        description="How long one statement of a migration waits for a lock, and blocks what queues behind it.",
-    )
-    migration_lock_retries: int = Field(
-        default=5,
+    migration_table_wait_seconds: float = Field(
+        default=300,
         ge=0,
-        description="How often a migration tries again after a lock timeout.",
+        description="How long a migration waits, in all, for tables that others use.",
+    )
+    migration_idle_timeout_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="How long a migration may stand still in a transaction before PostgreSQL ends it.",
     )
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
 from app.core.migrations.compare import compare
-from app.core.migrations.compare.render import render_item
+from app.core.migrations.compare.render import ByHand, render_item
 from app.core.migrations.errors import VERSIONS
 
 __all__ = ["include_object", "options", "process_revision_directives", "render_item"]
@@ -82,12 +82,28 @@ def process_revision_directives(
     """Number the revision, or write none where nothing changed."""
     command: dict[str, Any] = context.opts["revision_context"].command_args
     script = directives[0]
+    said = is_check(context, command) or say_by_hand(script)
     if command["autogenerate"] and no_operations(script) and not is_check(context, command):
-        log.info("The models and the database agree: no revision is written")
+        agree = "Nothing else differs" if said else "The models and the database agree"
+        log.info("%s: no revision is written", agree)
         directives.clear()
         return
     if command["rev_id"] is None:
         script.rev_id = next_number(context.opts["script"])
+
+
+def say_by_hand(script: MigrationScript) -> bool:
+    """Log what cannot be written, in place of an operation; was there anything?"""
+    changes: list[Any] = script.upgrade_ops.ops if script.upgrade_ops else []
+    texts = {id(change): step.text for change in changes for step in by_hand_steps(change)}
+    for text in texts.values():
+        log.warning("Write this by hand: %s", text)
+    changes[:] = [change for change in changes if id(change) not in texts]
+    return bool(texts)
+
+
+def by_hand_steps(change: Any) -> list[ByHand]:
+    return [step for step in change.up if isinstance(step, ByHand)]
 
 
 def is_check(context: MigrationContext, command: dict[str, Any]) -> bool:

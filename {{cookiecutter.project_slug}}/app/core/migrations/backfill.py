@@ -5,18 +5,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+from sqlalchemy.exc import NoSuchTableError
 
-from app.core.db.settings import DatabaseSettings
-from app.core.migrations.locks import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE
-from app.core.migrations.operations import committing
+from app.core.migrations.autocommit import Autocommit, committing, is_offline
+from app.core.migrations.replicas import Replicas
 
 log = logging.getLogger("alembic.backfill")
 
@@ -27,9 +26,11 @@ def backfill(
     *,
     where: str,
     into: str | None = None,
+    schema: str | None = None,
     batch: int = 1000,
     pause_seconds: float = 0,
     progress_seconds: float = 5,
+    max_lag_seconds: float | None = None,
 ) -> None:
     """Set columns in the rows of `table` that still need it, from the lowest id upwards.
 
@@ -40,17 +41,19 @@ def backfill(
     With `into`, the expressions give new rows of that other table instead, and `where` is true
     for the rows of `table` that have none there yet.
 
-    Each batch is a transaction of its own, which reads `batch` rows. One that waits too long for
-    a lock is tried again, MIGRATION_LOCK_RETRIES times. SIGINT and SIGTERM stop it after a batch.
+    Each batch is a transaction of its own, which reads `batch` rows in the order of the primary
+    key. One that needs a row which others have locked is tried again, as a revision is. SIGINT and
+    SIGTERM stop it after a batch.
 
     `pause_seconds` is the rest after each batch, `progress_seconds` the least time between two
-    lines of progress, in the log `alembic.backfill`.
+    lines of progress, in the log `alembic.backfill`. With `max_lag_seconds` it waits as long as a
+    replica is further behind; the role then needs pg_monitor.
 
-    Raises CommandError when the primary key of `table` is not one column of integers, when the
-    revision has written something before, when a row that was set still matches `where` (its
-    batch is undone), when rows match `where` at the end, and when it is stopped.
+    Raises CommandError when `table` has no primary key, when the revision has written something
+    before, when a row that was set still matches `where` (its batch is undone), when rows match
+    `where` at the end, and when it is stopped.
     """
-    source = sa.table(table, *(sa.column(name) for name in values))
+    source = sa.table(table, *(sa.column(name) for name in values), schema=schema)
     matches: sa.ColumnClause[Any] = sa.literal_column(f"({where})")
     new: dict[str, sa.ColumnClause[Any]] = {k: sa.literal_column(v) for k, v in values.items()}
 
@@ -59,104 +62,105 @@ def backfill(
             update = sa.update(source).values(new).where(matches, *of_batch)
             return update.returning(matches) if of_batch else update
         rows = sa.select(*new.values()).select_from(source).where(matches, *of_batch)
-        return sa.insert(sa.table(into, *map(sa.column, new))).from_select(list(new), rows)
+        target = sa.table(into, *map(sa.column, new), schema=schema)
+        return sa.insert(target).from_select(list(new), rows)
 
     context = op.get_context()
-    if context.as_sql:
-        context.impl.static_output(f"-- Without --sql, this runs in batches of {batch} rows.")
-        op.execute(write())
+    if is_offline(context):
+        with committing():
+            if context.as_sql:
+                line = f"-- Without --sql, this runs in batches of {batch} rows."
+                context.impl.static_output(line)
+            op.execute(write())
         return
-    key = primary_key(table)
-    look = sa.select(sa.func.count(), sa.func.min(key)).select_from(source).where(matches)
-    with committing() as apart, stop_signals() as stopped:
-        todo, first = op.get_bind().execute(look).one()
+    keys = Keys(source, table, schema)
+    count = sa.select(sa.func.count()).select_from(source).where(matches)
+    with committing() as auto, stop_signals() as stopped:
+        replicas = Replicas(max_lag_seconds) if max_lag_seconds is not None else None
+        with unlimited(auto):
+            todo = op.get_bind().execute(count).scalar_one()
+            first = keys.first(matches) if todo else None
         progress = Progress(table, todo, progress_seconds)
-        for below, last in id_ranges(source, key, first, batch):
-            progress.add(run_batch(write(key > below, key <= last), apart))
+        for of_batch in keys.ranges(first, batch):
+            progress.add(run_batch(write(of_batch), auto))
             if stopped:
-                fate = "they stay, and the next upgrade goes on" if apart else "they are undone"
+                fate = "they stay, and the next upgrade goes on" if auto else "they are undone"
                 done = f"{progress.done:,} rows of {table} done"
                 raise CommandError(f"Stopped by {stopped[0].name} with {done}: {fate}")
             time.sleep(pause_seconds)
+            if replicas:
+                replicas.wait(stopped)
         progress.end()
-        if todo and (left := op.get_bind().execute(look).one()[0]):
+        with unlimited(auto):
+            left = op.get_bind().execute(count).scalar_one() if todo else 0
+        if left:
             raise CommandError(
                 f"{left:,} rows of {table} match {where!r} after the last batch. Is a release "
                 "running that does not fill them? Upgrade again when it has gone"
             )
 
 
-def primary_key(table: str) -> sa.ColumnClause[int]:
-    """The column that batches go by."""
-    inspector = sa.inspect(op.get_bind())
-    try:
-        types = {column["name"]: column["type"] for column in inspector.get_columns(table)}
-    except NoSuchTableError:
-        raise CommandError(f"backfill(): there is no table {table}") from None
-    names = inspector.get_pk_constraint(table)["constrained_columns"]
-    if len(names) != 1 or not isinstance(types[names[0]], sa.Integer):
-        found = ", ".join(f"{name} ({types[name]})" for name in names) or "none"
-        raise CommandError(
-            f"backfill() needs a primary key of one column of integers; that of {table}: {found}"
-        )
-    return sa.column(names[0], sa.BigInteger)
+def unlimited(auto: Autocommit | None) -> AbstractContextManager[None]:
+    """A transaction without the role's statement_timeout, where there can be one."""
+    return auto.transaction(patient=True) if auto else nullcontext()
 
 
-def id_ranges(
-    source: sa.TableClause, key: sa.ColumnClause[int], first: int | None, batch: int
-) -> Iterator[tuple[int, int]]:
-    """Batch after batch, the id that is below it and the last one in it.
+class Keys:
+    """The primary key of a table, by which its rows are put into batches."""
 
-    A batch is so many rows of the table, not so many that `where` matches: their number the
-    database may guess wrong, and read all of the table for each batch.
-    """
-    below = None if first is None else first - 1
-    while below is not None:
-        ids = sa.select(key).select_from(source).where(key > below).order_by(key).limit(batch)
-        last = op.get_bind().scalar(sa.select(sa.func.max(ids.subquery().c[0])))
-        if last is not None:
-            yield below, last
-        below = last
-
-
-def run_batch(statement: sa.Executable, apart: bool) -> int:
-    """Write the batch, in a transaction `apart` or in the one of the run; returns its rows."""
-    connection = op.get_bind()
-    retries = DatabaseSettings().migration_lock_retries if apart else 0
-    while True:
+    def __init__(self, source: sa.TableClause, table: str, schema: str | None) -> None:
+        self.source = source
+        inspector = sa.inspect(op.get_bind())
         try:
-            with transaction(connection) if apart else nullcontext():
-                result = connection.execute(statement)
-                if not result.returns_rows:
-                    return result.rowcount
-                matching = result.scalars().all()
-                if any(matching):
-                    raise CommandError(
-                        f"backfill(): {sum(map(bool, matching))} rows match `where` also after "
-                        "they were set: a run that goes on would set them twice"
-                    )
-                return len(matching)
-        except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None)
-            if not retries or state not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED):
-                raise
-            reason = " ".join(str(error.orig).split())
-            log.warning("%s; trying the batch again, %d times at most", reason, retries)
-            retries -= 1
-            time.sleep(0.5)  # for those who wait for its other rows
+            types = {c["name"]: c["type"] for c in inspector.get_columns(table, schema)}
+        except NoSuchTableError:
+            raise CommandError(f"backfill(): there is no table {table}") from None
+        names = inspector.get_pk_constraint(table, schema)["constrained_columns"]
+        if not names:
+            raise CommandError(f"backfill() needs a primary key, which {table} has not")
+        self.columns = [sa.column(name, types[name]) for name in names]
+
+    def first(self, matches: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
+        """The lowest key of a row that matches."""
+        rows = sa.select(*self.columns).select_from(self.source).where(matches)
+        return op.get_bind().execute(rows.order_by(*self.columns).limit(1)).first()
+
+    def ranges(self, first: sa.Row[Any] | None, batch: int) -> Iterator[sa.ColumnElement[bool]]:
+        """Batch after batch, what is true for its rows.
+
+        A batch is so many rows of the table, not so many that `where` matches: their number the
+        database may guess wrong, and read all of the table for each batch.
+        """
+        below, key = first, sa.tuple_(*self.columns)
+        while below is not None:
+            # The first one is part of its batch.
+            start = key >= tuple(below) if below is first else key > tuple(below)
+            rows = sa.select(*self.columns).select_from(self.source).where(start)
+            ordered = rows.order_by(*self.columns).limit(batch).subquery()
+            last = sa.select(ordered).order_by(*(column.desc() for column in ordered.c)).limit(1)
+            below = op.get_bind().execute(last).first()
+            if below is not None:
+                yield sa.and_(start, key <= tuple(below))
 
 
-@contextmanager
-def transaction(connection: sa.Connection) -> Iterator[None]:
-    """A transaction on a connection that commits by itself."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    except BaseException:
-        with suppress(SQLAlchemyError):  # the connection may be lost
-            connection.exec_driver_sql("ROLLBACK")
-        raise
-    connection.exec_driver_sql("COMMIT")
+def run_batch(statement: sa.Executable, auto: Autocommit | None) -> int:
+    """Write the batch, in a transaction of its own or in the one of the run; returns its rows."""
+    connection = op.get_bind()
+
+    def work() -> int:
+        with auto.transaction() if auto else nullcontext():
+            result = connection.execute(statement)
+            if not result.returns_rows:
+                return result.rowcount
+            matching = result.scalars().all()
+            if any(matching):
+                raise CommandError(
+                    f"backfill(): {sum(map(bool, matching))} rows match `where` also after "
+                    "they were set: a run that goes on would set them twice"
+                )
+            return len(matching)
+
+    return auto.attempt(work) if auto else work()
 
 
 class Progress:

@@ -22,6 +22,7 @@ from app.core import ROOT
 from app.core.db.engine import NoDatabaseError
 from app.core.db.scratch import scratch_database
 from app.core.migrations.connection import WRITES_OFFLINE_SQL
+from app.core.migrations.errors import NeedsDatabaseError, one_line
 from app.core.migrations.static_check import ENV_CALLS, called, read_ini, static_problems
 
 # What must work, in this order, on a database that did not exist before.
@@ -92,22 +93,22 @@ def command_problems(root: Path, url: str) -> list[str]:
 
 
 def alembic_problem(root: Path, *arguments: str) -> str | None:
-    """Run Alembic's command line in this process; what it says when it fails."""
+    """Run a command of Alembic's command line in this process; what it says when it fails."""
     output = io.StringIO()
-    line = CommandLine()
-    options = line.parser.parse_args(arguments)
+    options = CommandLine().parser.parse_args(arguments)
     config = Config(root / "alembic.ini", cmd_opts=options, stdout=output)
+    command, positional, named = options.cmd
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
-            line.run_cmd(config, options)
-        except SystemExit as error:
-            if error.code in (None, 0):
-                return None
-            said = [error.code] if isinstance(error.code, str) else output.getvalue().split("\n")
-            last = next((str(line) for line in reversed(said) if str(line).strip()), "failed")
-            return last.removeprefix("FAILED: ")
-        except Exception as error:  # whatever a revision or env.py raises is what we look for
-            return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            command(
+                config,
+                *(getattr(options, name, None) for name in positional),
+                **{name: getattr(options, name, None) for name in named},
+            )
+        except NeedsDatabaseError:
+            return None  # sql.py runs such a revision on a scratch database
+        except (Exception, SystemExit) as error:  # whatever a revision or env.py raises
+            return one_line(error)
     return None
 
 

@@ -5,6 +5,7 @@ import sys
 from logging.config import fileConfig
 from typing import Any
 
+from alembic import context
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData
@@ -36,6 +37,8 @@ def target_metadata() -> MetaData:
 def online_options() -> dict[str, Any]:
     """The options of `context.configure()` beside the connection."""
     metadata = target_metadata()
+    # Or a stamp that fails leaves a database that seems to be empty.
+    in_one_transaction = {"transaction_per_migration": False} if is_purge() else {}
     return {
         "target_metadata": metadata,
         "compare_type": True,
@@ -47,6 +50,7 @@ def online_options() -> dict[str, Any]:
         "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         **autogenerate.options(metadata),
         **checks.OPTIONS,
+        **in_one_transaction,
     }
 
 
@@ -68,6 +72,12 @@ def is_empty_revision(config: Config) -> bool:
     return getattr(config.cmd_opts, "autogenerate", None) is False
 
 
+def context_options() -> dict[str, Any]:
+    """What Alembic's command gives to env.py; its name in Alembic is private."""
+    options: dict[str, Any] = context._proxy.context_opts  # type: ignore[attr-defined]
+    return options
+
+
 def configure_logging(config: Config, settings: CoreSettings) -> None:
     """Log as alembic.ini says, or as JSON; only for the command line.
 
@@ -80,3 +90,8 @@ def configure_logging(config: Config, settings: CoreSettings) -> None:
         config.messaging_opts = {"quiet": True}  # an error is logged, and not printed as well
     else:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
+
+
+def is_purge() -> bool:
+    """`alembic stamp --purge` replaces whatever the database says."""
+    return bool(context_options().get("purge"))

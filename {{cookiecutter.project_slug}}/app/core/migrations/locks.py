@@ -1,123 +1,120 @@
-"""Lock, lock timeout and retries: one migration at a time, and none that stops the traffic."""
+"""Runs a migration under its locks: alone, and polite to those that use the tables."""
 
-import logging
-import random
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import sqlalchemy as sa
 from alembic import context
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.util import CommandError
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event
 
 from app.core.db.settings import DatabaseSettings
-from app.core.migrations.errors import where
-
-log = logging.getLogger("alembic.run")
-
-# A number of our own, so that nothing else in the database takes the same lock: "alembic".
-LOCK_KEY = int.from_bytes(b"alembic", "big")
-
-LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED = "55P03", "40P01"
+from app.core.migrations.advisory_lock import MigrationLock
+from app.core.migrations.autocommit import COMMITS_EARLY
+from app.core.migrations.checks import invalid_indexes
+from app.core.migrations.config import context_options, is_purge
+from app.core.migrations.connection import connect, has_written
+from app.core.migrations.table_locks import TableLocks
 
 
 def migrate_under_lock(
     migrate: Callable[[Connection], None], connection: Connection, settings: DatabaseSettings
 ) -> None:
-    """Call `migrate` under the lock, and again when a table was locked by somebody else."""
-    take_lock(connection, settings.migration_lock_wait_seconds)
-    milliseconds = round(settings.migration_lock_timeout_seconds * 1000)
-    connection.exec_driver_sql(f"SET lock_timeout = {milliseconds}")
-    connection.commit()
-    retries = 0 if is_relative() else settings.migration_lock_retries
-    for left in range(retries, -1, -1):
+    """Call `migrate` under the lock, and again when a table was in use by somebody else."""
+    lock = MigrationLock(connection, settings)
+    with lock.held(), second_connection(lock, settings) as second:
+        locks = TableLocks(lock, second, settings)
+        run = context.config.attributes["run"] = Run(locks)
         try:
-            migrate(connection)
-            break
-        except DBAPIError as error:
+            with locks.watched():
+                locks.attempt(lambda: run.attempt(migrate))
+        finally:
+            del context.config.attributes["run"]
+
+
+@contextmanager
+def second_connection(lock: MigrationLock, settings: DatabaseSettings) -> Iterator[Connection]:
+    """The connection that migrates. Raises CommandError where a pooler has no second one."""
+    opened: list[Connection] = []
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            connection = connect(lock.connection.engine, settings)
+            # A pooler lets its clients in, and looks for a connection when they ask something.
+            connection.exec_driver_sql("SELECT 1")
             connection.rollback()
-            if getattr(error.orig, "sqlstate", None) not in (LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED):
-                raise
-            reason = describe_wait(connection, error, settings)
-            if not left:
-                raise CommandError(reason) from None
-            log.warning("%s; trying again, %d times at most", reason, left)
-            time.sleep(random.uniform(0.5, 1.5))  # for what waited behind us
+            opened.append(connection)
+        except Exception as error:
+            errors.append(error)
+
+    # In a thread: libpq gives no limit to the time that a pooler lets its clients wait.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + settings.migration_connect_wait_seconds + 15
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(1)
+        lock.check()  # PostgreSQL takes it away from a holder that is silent
+    if errors:
+        raise errors[0]
+    if not opened:
+        raise CommandError(
+            "The pooler gives no second connection. A migration needs two: give it a larger pool, "
+            "or set MIGRATION_DATABASE_URL to PostgreSQL itself"
+        )
+    with opened[0] as connection:
+        yield connection
 
 
-def is_relative() -> bool:
-    """`+2` after one of the two was done is not `+2` any more."""
-    return str(getattr(context.config.cmd_opts, "revision", "")).startswith(("+", "-"))
+class Run:
+    """A run of Alembic: the steps that it takes, of which a second attempt takes the rest."""
 
+    def __init__(self, locks: TableLocks) -> None:
+        self.locks = locks
+        self.invalid_before = invalid_indexes(locks.connection)
+        locks.connection.rollback()
+        self.step: RevisionStep | None = None
+        self._steps_of = context_options()["fn"]
+        self._steps: list[RevisionStep] | None = None
+        self._reached: list[set[str]] = []
+        self._in_step = False
+        context_options()["fn"] = self._remaining
+        event.listen(locks.connection, "commit", self._refuse_early_commit)
 
-def take_lock(connection: Connection, wait_seconds: float) -> None:
-    """Take the lock that keeps migrations apart. It is held until the connection closes.
+    def attempt(self, migrate: Callable[[Connection], None]) -> None:
+        try:
+            migrate(self.locks.connection)
+        except BaseException:
+            self._in_step = False
+            if not self.locks.connection.invalidated:
+                self.locks.connection.rollback()
+            raise
 
-    Polled, not waited for: a statement that waits holds a snapshot, for which
-    CREATE INDEX CONCURRENTLY of the one that holds the lock would wait in turn.
-    """
-    deadline = time.monotonic() + wait_seconds
-    waiting = False
-    while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))):
-        connection.commit()
-        if time.monotonic() > deadline:
-            raise CommandError(
-                f"Another migration did not end within {wait_seconds:g} s "
-                f"(MIGRATION_LOCK_WAIT_SECONDS): {describe_holders(connection, 'advisory')}"
-            )
-        if not waiting:
-            log.info("Another migration is running: waiting for it")
-        waiting = True
-        time.sleep(random.uniform(0.1, 0.3))
-    connection.commit()
+    def reach(self, heads: set[str]) -> None:
+        """A step is about to be committed."""
+        self.locks.lock.check()
+        self._reached.append(heads)
+        self._in_step = False
 
+    def _remaining(self, heads: tuple[str, ...], ctx: MigrationContext) -> Iterator[RevisionStep]:
+        """`+2` is counted once: after one of the two was done, a second attempt does the other."""
+        if not heads and not is_purge():
+            # With Alembic's own table, which no revision has written.
+            self.locks.connection.commit()
+        if self._steps is None:
+            self._steps = list(self._steps_of(heads, ctx))
+        done = 1 + self._reached.index(set(heads)) if set(heads) in self._reached else 0
+        del self._reached[done:]
+        for step in self._steps[done:]:
+            self.step, self._in_step = step, True
+            yield step
 
-def describe_wait(connection: Connection, error: DBAPIError, settings: DatabaseSettings) -> str:
-    """Which revision waited, for which table, and who has it."""
-    holders = describe_holders(connection, "relation", error.statement or "")
-    return (
-        f"{where(error)}: waited {settings.migration_lock_timeout_seconds:g} s "
-        f"(MIGRATION_LOCK_TIMEOUT_SECONDS) for a lock held by {holders}"
-    )
+    def _refuse_early_commit(self, connection: Connection) -> None:
+        """Raises CommandError for a commit in the middle of a revision that has written something.
 
-
-def describe_holders(connection: Connection, kind: str, statement: str = "") -> str:
-    rows = lock_holders(connection, kind, statement)
-    return "; ".join(map(describe, rows)) or "a session that has gone since"
-
-
-def describe(row: sa.Row[Any]) -> str:
-    tables = f", on {row.tables}" if row.tables else ""
-    return (
-        f"process {row.pid} ({row.usename}, {row.application_name or 'no name'}, {row.state}, "
-        f"{row.seconds:.0f} s in its transaction{tables})"
-    )
-
-
-def lock_holders(connection: Connection, kind: str, statement: str = "") -> Sequence[sa.Row[Any]]:
-    """The sessions that hold the migrations' lock (`advisory`), or one on a table (`relation`).
-
-    Of the latter, those on tables that the statement names.
-    """
-    values = {"kind": kind, "statement": statement, "key": LOCK_KEY}
-    rows = connection.execute(sa.text(HOLDERS), values).all()
-    connection.rollback()
-    return rows
-
-
-HOLDERS = r"""
-SELECT a.pid, a.usename, a.application_name, a.state,
-       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0) AS seconds,
-       string_agg(DISTINCT l.relation::regclass::text, ', ') AS tables
-FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-LEFT JOIN pg_class c ON c.oid = l.relation
-WHERE l.granted AND l.locktype = :kind AND l.pid <> pg_backend_pid()
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND CASE :kind
-      WHEN 'advisory' THEN (l.classid::bigint << 32) + l.objid::bigint = :key
-      ELSE c.relkind IN ('r', 'p') AND :statement ~ ('\m' || c.relname || '\M')
-      END
-GROUP BY 1, 2, 3, 4, 5
-"""
+        Run again, such a revision would fail: what it wrote first is there already.
+        """
+        if self._in_step and has_written(connection):
+            raise CommandError(COMMITS_EARLY)

@@ -1,23 +1,36 @@
 """Runs migrations under a lock, with retries, atomically."""
 
 from collections.abc import Callable
+from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection
+from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.exc import DBAPIError
 
 from app.core.db.engine import NoDatabaseError
 from app.core.db.revisions import current_heads
 from app.core.db.settings import DatabaseSettings, parse_url
-from app.core.migrations.connection import connect, create_migration_engine, migration_url
-from app.core.migrations.errors import where
+from app.core.migrations.config import context_options, is_purge
+from app.core.migrations.connection import (
+    WRITES_OFFLINE_SQL,
+    connect,
+    create_migration_engine,
+    migration_url,
+)
+from app.core.migrations.errors import NeedsDatabaseError, one_line, place_of
 from app.core.migrations.locks import migrate_under_lock
 from app.core.startup import stop
 
+INSTEAD = "; `make sql` runs it on a scratch database" if WRITES_OFFLINE_SQL else ""
+
 
 def run(migrate: Callable[[Connection], None], settings: DatabaseSettings) -> None:
-    """Call `migrate` with a connection; under the lock, if there is something to write.
+    """Call `migrate` with a connection; under the lock, if there is something to do.
+
+    This first look is free of locks. Under the lock Alembic looks again.
 
     Raises CommandError, which Alembic's command line prints as one line.
     """
@@ -26,16 +39,53 @@ def run(migrate: Callable[[Connection], None], settings: DatabaseSettings) -> No
         with connect(engine, settings) as connection:
             heads = current_heads(connection)
             connection.rollback()
-            refuse_unknown(heads)
             target = destination()
-            if target is None or target == heads:
+            if not is_purge():
+                refuse_unknown(heads)
+            if target is None:
                 migrate(connection)
-            else:
+            elif target != heads or is_purge():
                 migrate_under_lock(migrate, connection, settings)
     except DBAPIError as error:
-        raise CommandError(f"{where(error)}: {' '.join(str(error.orig).split())}") from error
+        raise CommandError(one_line(error)) from error
     finally:
         engine.dispose()
+
+
+def write_sql(migrate: Callable[[], None]) -> None:
+    """Call `migrate` without a database, for `--sql`. Raises NeedsDatabaseError."""
+    options = context_options()
+    steps = options["fn"]
+
+    def checked(heads: Any, ctx: MigrationContext) -> Any:
+        refuse_values(ctx)
+        return steps(heads, ctx)
+
+    options["fn"] = checked
+    try:
+        migrate()
+    except CommandError:
+        raise
+    except Exception as error:
+        if place_of(error) is None:
+            raise
+        raise NeedsDatabaseError(
+            f"{one_line(error)}. `--sql` cannot write a revision that reads the database{INSTEAD}"
+        ) from error
+
+
+def refuse_values(ctx: MigrationContext) -> None:
+    """Without a database, Alembic would write NULL for each value of op.get_bind().execute()."""
+    if not isinstance(ctx.connection, MockConnection):
+        return
+    write = ctx.connection._execute_impl
+
+    def refuse(statement: Any, values: Any = None) -> Any:
+        if values:
+            raise TypeError("a statement with values")
+        return write(statement)
+
+    ctx.connection._execute_impl = refuse
 
 
 def find_url(settings: DatabaseSettings) -> URL:

@@ -10,6 +10,7 @@ import sys
 
 from alembic import command
 from alembic.config import CommandLine
+from alembic.util import CommandError
 
 from app.core import ROOT
 from app.core.db.engine import NoDatabaseError
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> None:
         with scratch_database() as url:
             command.upgrade(alembic_config(url), "head")
             CommandLine().main(["-c", str(ROOT / "alembic.ini"), "-x", f"url={url}", *arguments])
-    except NoDatabaseError as error:
+    except (NoDatabaseError, CommandError) as error:
         stop(str(error))
 
 

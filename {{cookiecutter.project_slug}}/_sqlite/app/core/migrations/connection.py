@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core.db.engine import database_url
 from app.core.db.settings import DatabaseSettings
+from app.core.migrations.batch import keep_triggers_and_indexes
 
 DIALECT = "sqlite"
 # In batch mode Alembic reads the table that it copies, so that it cannot write SQL without one.
@@ -37,6 +38,7 @@ def create_migration_engine(url: URL, settings: DatabaseSettings) -> Engine:
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.info.get("begin", "BEGIN"))
 
+    keep_triggers_and_indexes(engine)
     return engine
 
 

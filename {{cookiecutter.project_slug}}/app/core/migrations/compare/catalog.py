@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from app.core.migrations.compare import extras
+from app.core.migrations.compare.extras import Extra
 from app.core.migrations.compare.render import statement
 
 ARRAY_CAST = re.compile(r"(ANY|ALL) \(\(?(ARRAY\[.*?\])\)?::text\[\]\)")
@@ -161,6 +163,7 @@ class Table:
 class Catalog:
     tables: dict[Key, Table]
     enums: dict[str, list[str]]
+    extras: dict[str, Extra] = field(default_factory=dict)
 
 
 def read(connection: Connection, prefix: str = "") -> Catalog:
@@ -174,6 +177,7 @@ def read(connection: Connection, prefix: str = "") -> Catalog:
     return Catalog(
         {Key(schema, name): _table(json.loads(parts)) for schema, name, parts in rows(TABLES)},
         {name: json.loads(labels) for name, labels in rows(ENUMS)},
+        extras.read(rows),
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.migrations.compare import counters
 from app.core.migrations.compare.catalog import Catalog, Column, Key, rolled_back
 from app.core.migrations.compare.comparison import Comparison, Phase
-from app.core.migrations.compare.enums import element
+from app.core.migrations.compare.enums import element, is_enum
 from app.core.migrations.compare.render import Sql, is_of_sqlalchemy, statement
 
 
@@ -25,11 +25,10 @@ def compare(both: Comparison, key: Key) -> None:
         elif before[name] != after[name]:
             plain = not (before[name].generated or after[name].generated)
             phase = Phase.ALTER_COLUMN if plain else Phase.ADD_GENERATED
-            both.add(
-                phase,
-                alter(both, key, name, both.found, both.wanted),
-                alter(both, key, name, both.wanted, both.found),
-            )
+            up = alter(both, key, name, both.found, both.wanted)
+            down = alter(both, key, name, both.wanted, both.found)
+            if up or down:  # of a renamed table, the sequence of a serial column has another name
+                both.add(phase, up, down)
     for name in before:
         if name not in after or name in again:
             early = bool(before[name].generated) or name in again
@@ -44,7 +43,7 @@ def remade(both: Comparison, key: Key) -> set[str]:
     again, retyped = set(), set()
     for name in before.keys() & after.keys():
         old, new = before[name], after[name]
-        if type_of(old) != type_of(new):
+        if type_of(old) != type_of(new) or element(old.type) in both.replaced:
             retyped.add(name)
         if old.generated == new.generated:
             changed = name in retyped or (not set_expression and old.default != new.default)
@@ -56,6 +55,17 @@ def remade(both: Comparison, key: Key) -> set[str]:
         name
         for name in before.keys() & after.keys()
         if (before[name].uses | after[name].uses) & (retyped | again)
+    }
+
+
+def not_comparable(both: Comparison, key: Key) -> set[str]:
+    """The columns that a foreign key cannot refer to, or be on, while one of both has changed."""
+    before, after = both.found.tables[key].columns, both.wanted.tables[key].columns
+    return {
+        name
+        for name in before.keys() & after.keys()
+        if element(before[name].type) in both.replaced
+        or not runs(both, f"SELECT NULL::{before[name].type} = NULL::{after[name].type}")
     }
 
 
@@ -144,6 +154,8 @@ def is_foreign(type_: Any) -> bool:
         return is_foreign(type_.impl_instance)
     if isinstance(type_, sa.ARRAY):
         return is_foreign(type_.item_type)
+    if isinstance(type_, sa.Enum) and type_._variant_mapping:
+        return True  # a copy of it has forgotten them
     return not is_of_sqlalchemy(type_)
 
 
@@ -152,7 +164,11 @@ def converts(both: Comparison, old: Column, new: Column) -> bool:
     lines = [f"CREATE TEMP TABLE converted (value {old.type})"]
     if old.default is not None and not old.is_serial:
         lines.append(f"ALTER TABLE converted ALTER value SET DEFAULT {old.default}")
-    lines.append(f"ALTER TABLE converted ALTER value TYPE {new.type}")
+    return runs(both, *lines, f"ALTER TABLE converted ALTER value TYPE {new.type}")
+
+
+def runs(both: Comparison, *lines: str) -> bool:
+    """Does PostgreSQL accept these statements? They are undone."""
     try:
         with rolled_back(both.connection):
             for line in lines:
@@ -164,9 +180,12 @@ def converts(both: Comparison, old: Column, new: Column) -> bool:
 
 def retype(both: Comparison, key: Key, name: str, old: Column, new: Column) -> str:
     column = both.quote(name)
+    value = column
+    if is_enum(both, old.type) or is_enum(both, new.type):
+        value = f"{column}::text[]" if new.type.endswith("[]") else f"{column}::text"
     actions = ["DROP DEFAULT"] if old.default is not None and not old.is_serial else []
     collate = f" COLLATE {new.collation}" if new.collation else ""
-    actions.append(f"TYPE {new.type}{collate} USING {column}::{new.type}")
+    actions.append(f"TYPE {new.type}{collate} USING {value}::{new.type}")
     if new.default is not None and not new.is_serial:
         actions.append(f"SET DEFAULT {new.default}")
     changes = ", ".join(f"ALTER {column} {action}" for action in actions)

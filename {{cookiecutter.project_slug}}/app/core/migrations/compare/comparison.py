@@ -34,6 +34,7 @@ class Phase(IntEnum):
     CREATE_FOREIGN_KEY = auto()
     DROP_TABLE = auto()
     DROP_ENUM = auto()
+    BY_HAND = auto()
 
 
 class Comparison:
@@ -44,7 +45,10 @@ class Comparison:
         assert isinstance(context.metadata, sa.MetaData)
         self.context, self.connection = context, context.connection
         self.dialect = self.connection.dialect
-        self.quote = self.dialect.identifier_preparer.quote
+        # Into text, where a % is one; the dialect's own doubles it for the driver.
+        self.preparer = self.dialect.preparer(self.dialect)
+        self.preparer._double_percents = False
+        self.quote = self.preparer.quote
         self.default = self.dialect.default_schema_name or "public"
         tables = context.metadata.tables.values()
         self.models = {Key(table.schema or self.default, table.name): table for table in tables}
@@ -55,7 +59,7 @@ class Comparison:
             reason = " ".join(str(getattr(error, "orig", error)).split())
             raise CommandError(f"PostgreSQL cannot build the models: {reason}") from error
         self.database = catalog.read(self.connection)
-        self.found = Catalog(dict(self.ours()), self.database.enums)
+        self.found = Catalog(dict(self.ours()), self.database.enums, self.database.extras)
         # The constraints and indexes of a table that are dropped, made, or both.
         self.stale: dict[Key, set[PartKey]] = {}
         # The enum types that another type takes the place of.
@@ -131,9 +135,12 @@ class Comparison:
 
     def items(self, table: sa.Table) -> dict[PartKey, Any]:
         """The constraints and indexes of a table by the names that the database gives them."""
-        preparer = self.dialect.identifier_preparer
+        preparer = self.preparer
         named: dict[PartKey, Any] = {}
-        for constraint in (item for item in table.constraints if item.name is not None):
+        of_columns = [check for column in table.columns for check in column.constraints]
+        for constraint in (*table.constraints, *of_columns):
+            if constraint.name is None:
+                continue
             named[PartKey(False, str(preparer.format_constraint(constraint)))] = constraint
         for index in table.indexes:
             named[PartKey(True, str(preparer.format_index(index)))] = index

@@ -25,21 +25,25 @@ def compare(both: Comparison) -> None:
 
 
 def change(both: Comparison, name: str) -> None:
-    """Add values; or replace the type, as a value cannot be removed."""
+    """Replace the type, as a value cannot be removed. Those that only get values: widened.py."""
     before, after = both.found.enums[name], both.wanted.enums[name]
     added = [label for label in after if label not in before]
     kept = [label for label in after if label in before]
-    if kept == before and not is_mentioned(both.wanted, name, added):
-        up = []
-        for label in added:
-            position = after.index(label)
+    if kept != before or is_mentioned(both.wanted, name, added):
+        both.replaced.add(name)
+        up, down = replace(both, name, after, both.wanted), replace(both, name, before, both.found)
+        both.add(Phase.CHANGE_ENUM, up, down)
+
+
+def add_values(both: Comparison, name: str) -> list[Sql]:
+    before, after = both.found.enums[name], both.wanted.enums[name]
+    steps = []
+    for position, label in enumerate(after):
+        if label not in before:
             place = f"AFTER {literal(after[position - 1])}" if position else ""
             place = place or f"BEFORE {literal(before[0])}"
-            up.append(Sql(f"ALTER TYPE {name} ADD VALUE {literal(label)} {place}"))
-    else:
-        both.replaced.add(name)
-        up = replace(both, name, after, both.wanted)
-    both.add(Phase.CHANGE_ENUM, up, replace(both, name, before, both.found))
+            steps.append(Sql(f"ALTER TYPE {name} ADD VALUE {literal(label)} {place}"))
+    return steps
 
 
 def is_mentioned(catalog: Catalog, name: str, labels: Iterable[str]) -> bool:
@@ -85,3 +89,8 @@ def create(name: str, labels: Iterable[str]) -> Sql:
 def element(type_: str) -> str:
     """The type of the elements of an array, or the type itself."""
     return re.sub(r"(\[\])+$", "", type_)
+
+
+def is_enum(both: Comparison, type_: str) -> bool:
+    """Also an array of one."""
+    return element(type_) in both.found.enums.keys() | both.wanted.enums.keys()

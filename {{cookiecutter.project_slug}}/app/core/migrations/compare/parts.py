@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
 from alembic.operations.ops import (
     AddConstraintOp,
     CreateIndexOp,
@@ -42,12 +43,14 @@ def stale(both: Comparison, key: Key) -> set[PartKey]:
     """What differs, and what hangs on a column or an enum type that is made again."""
     before, after = both.found.tables[key].parts, both.wanted.tables[key].parts
     again = columns.remade(both, key)
+    apart = columns.not_comparable(both, key)
     return {
         item
         for item in before.keys() | after.keys()
         if before.get(item) != after.get(item)
         or before[item].uses & again
         or any(f"::{name}" in before[item].definition for name in both.replaced)
+        or (before[item].kind == "f" and before[item].uses & apart)
     }
 
 
@@ -72,13 +75,20 @@ def make(both: Comparison, key: Key, item: PartKey, side: Catalog) -> MigrateOpe
     if known is not None and is_known(both, key, item, side):
         if item.is_index:
             return CreateIndexOp.from_index(known)
-        # Alembic writes no operation for a primary key, and a broken one for INCLUDE.
-        if part.kind != "p" and " INCLUDE (" not in part.definition:
+        # Alembic writes no operation for a primary key, and a broken one for INCLUDE; and it would
+        # add a check of columns to the model's table once more.
+        of_columns = isinstance(known, sa.CheckConstraint) and bool(known.columns)
+        if part.kind != "p" and " INCLUDE (" not in part.definition and not of_columns:
             return AddConstraintOp.from_constraint(known)
     if item.is_index:
         return Sql(part.sql)
     place = f"{both.sql_name(key)} ADD CONSTRAINT {both.quote(item.name)}"
     return Sql(f"ALTER TABLE {place} {part.sql}")
+
+
+def is_of_column(check: sa.CheckConstraint) -> bool:
+    """Was it given to a column, or made by the column's type?"""
+    return bool(check._type_bound) or not isinstance(check.parent, sa.Table)
 
 
 def is_known(both: Comparison, key: Key, item: PartKey, side: Catalog) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Inspector, event
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import NullType
@@ -15,7 +16,7 @@ from app.core.migrations.compare.render import statement
 
 
 class Unknown(sa.types.UserDefinedType[Any]):
-    """A type of which SQLAlchemy knows nothing."""
+    """A type of which SQLAlchemy knows nothing, or would make it anew."""
 
     cache_ok = True
 
@@ -51,7 +52,7 @@ def reflect(connection: Connection, said: dict[Key, Table], default: str) -> sa.
 
 def adjust_columns(columns: Iterable[sa.Column[Any]], said: Table) -> None:
     for column in columns:
-        if isinstance(column.type, NullType):
+        if isinstance(column.type, (NullType, DOMAIN)):
             column.type = Unknown(said.columns[column.name].type)
         if isinstance(column.server_default, sa.DefaultClause):
             column.server_default.arg = statement(said.columns[column.name].default or "")

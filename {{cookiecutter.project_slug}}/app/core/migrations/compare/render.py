@@ -11,6 +11,8 @@ from alembic.ddl import postgresql as ddl
 from alembic.operations.ops import MigrateOperation
 from sqlalchemy.dialects import postgresql
 
+from app.core.migrations.compare.statements import statements
+
 # What sa.text() takes for a parameter.
 PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 
@@ -30,8 +32,9 @@ class Change(MigrateOperation):
         return Change(self.context, self.down, self.up)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """What `alembic check` prints."""
-        return tuple(render_change(self.context, self))
+        """What `alembic check` prints: statements that would close the difference."""
+        by_hand = [f"by hand: {step.text}" for step in self.up if isinstance(step, ByHand)]
+        return (*statements(render_change(self.context, self)), *by_hand)
 
 
 class Sql(MigrateOperation):
@@ -41,9 +44,33 @@ class Sql(MigrateOperation):
         self.text = text
 
 
+class ByHand(MigrateOperation):
+    """What cannot be written: the statement, or what it has to do."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class RenameTable(MigrateOperation):
+    """Alembic has this operation, but does not write it."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+
+@renderers.dispatch_for(RenameTable)
+def render_rename(_: AutogenContext, operation: RenameTable) -> str:
+    return f"op.rename_table({operation.old!r}, {operation.new!r})"
+
+
 @renderers.dispatch_for(Change)
 def render_change(context: AutogenContext, change: Change) -> list[str]:
     return [line for operation in change.up for line in render_op(context, operation)]
+
+
+@renderers.dispatch_for(ByHand)
+def render_by_hand(_: AutogenContext, __: ByHand) -> list[str]:
+    return []
 
 
 @renderers.dispatch_for(Sql)
@@ -81,6 +108,10 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
             values = "".join(f"{value!r}, " for value in item.enums)
             schema = f", schema={item.schema!r}" if item.schema else ""
             return f"postgresql.ENUM({values}name={str(item.name)!r}{schema}, create_type=False)"
+        case "type", postgresql.DOMAIN():
+            context.imports.add("from sqlalchemy.dialects import postgresql")
+            of = _repr_type(item.data_type, context)
+            return f"postgresql.DOMAIN({str(item.name)!r}, {of}, create_type=False)"
         case "type", sa.types.TypeDecorator() if not is_of_sqlalchemy(item):
             return _repr_type(item.load_dialect_impl(context.dialect), context)
         case "type", postgresql.JSONB():
