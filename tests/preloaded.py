@@ -141,7 +141,9 @@ def main(address: str) -> NoReturn:
         traceback.print_exc()
         code = 1
     # As at the end of an interpreter, but for the packages, whose removal takes longest.
-    threading._shutdown()  # type: ignore[attr-defined]
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -23,14 +23,12 @@ import psycopg
 import pytest
 
 from tests.project import Project, free_port, users_environment
+from tests.root import ROOT, as_root, mounted
 
 if sys.platform == "win32":
     pytest.skip("processes and permissions of Linux and macOS", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-
-ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root can be several users, or mount")
 
 # A user of the server: it says where that is, and has it until its input ends.
 USER = """
@@ -724,14 +722,12 @@ def test_a_user_id_without_a_name_is_one_line(new_place: NewPlace, anyones: Path
 @as_root
 @pytest.mark.parametrize("size", ["64k", "8m", "30m"])
 def test_a_full_disk_is_one_line(place: Place, size: str) -> None:
-    place.folder.mkdir()
     with mounted(place.folder, f"size={size}"):
         check_line(place.fails(*ALEMBIC), "No space left on device")
 
 
 @as_root
 def test_a_disk_that_is_full_later_is_one_line(place: Place) -> None:
-    place.folder.mkdir()
     with mounted(place.folder, "size=80m"):
         place.ask("SELECT 1")
         place.kill()
@@ -744,18 +740,8 @@ def test_a_disk_that_is_full_later_is_one_line(place: Place) -> None:
         assert "Traceback" not in said.stderr
 
 
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 @as_root
 def test_a_read_only_file_system_is_one_line(place: Place) -> None:
-    place.folder.mkdir()
     with mounted(place.folder, "ro"):
         check_line(place.fails(*ALEMBIC), f"Read-only file system: {place.folder}")
 

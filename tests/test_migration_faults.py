@@ -18,14 +18,14 @@ from app.core.db.embedded.cluster import Cluster
 from app.core.db.embedded.programs import program, run
 from tests.conftest import SYSTEM_TEMP, on_sqlite
 from tests.project import Databases, Project, name_database, read_until
+from tests.root import as_root, mounted
 from tests.writers import BACKFILL, Writers, fill
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="signals are of Linux and macOS"),
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that stop or kill"),
 ]
 
-ROOT = sys.platform != "win32" and os.geteuid() == 0
 UPGRADE = ("-m", "alembic", "upgrade", "head")
 ADD_COLUMN = 'op.add_column("task", sa.Column("note", sa.String(50)))\n'
 
@@ -42,20 +42,6 @@ def the_line(out: str, err: str) -> str:
     [line] = [line for line in out.splitlines() if line.strip()]
     assert line.startswith("FAILED: ")
     return line
-
-
-as_root = pytest.mark.skipif(not ROOT, reason="only root can mount")
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, size: str) -> Iterator[Path]:
-    """A small disk in a folder."""
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
@@ -221,7 +207,7 @@ def test_a_server_that_is_killed_and_started_again_is_a_line_and_another_run(
 
 @as_root
 def test_a_disk_that_fills_up_in_a_revision_is_a_line(project: Project, own_server: Path) -> None:
-    with mounted(own_server, "150m"), contextlib.ExitStack() as stack:
+    with mounted(own_server, "size=150m"), contextlib.ExitStack() as stack:
         stack.callback(embedded.stop, own_server)
         url, databases = started(own_server)
         project.alembic("upgrade", "head", url=url)
@@ -248,7 +234,7 @@ def test_a_disk_that_fills_up_in_a_revision_is_a_line(project: Project, own_serv
 @on_sqlite
 def test_a_file_that_cannot_be_written_is_a_line(project: Project, tmp_path: Path) -> None:
     project.add_revision(2, "op.execute(f\"UPDATE task SET title = '{'x' * 150}'\")")
-    with mounted(tmp_path / "disk", "2m") as disk:
+    with mounted(tmp_path / "disk", "size=2m") as disk:
         url = f"sqlite:///{disk}/tasks.db"
         databases = Databases("sqlite", disk, None)
         project.alembic("upgrade", "0001", url=url)

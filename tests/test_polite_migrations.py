@@ -57,6 +57,7 @@ def url(project: Project, databases: Databases) -> str:
 
 def assert_nobody_stood_still(traffic: Traffic) -> None:
     assert traffic.errors == []
+    assert len(traffic.waits) > 100
     assert traffic.longest < 1.2
     assert traffic.stalled < 0.1
 

@@ -23,7 +23,8 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        PGBOUNCER is None and not os.environ.get("CI"), reason="there is no PgBouncer"
+        PGBOUNCER is None and not os.environ.get("CI"),
+        reason="no PgBouncer: apt-get install pgbouncer",
     ),
 ]
 

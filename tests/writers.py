@@ -7,8 +7,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import psycopg
+
+from tests.traffic import clients
 
 TABLE = (
     "CREATE TABLE item (id BIGINT PRIMARY KEY, slug TEXT, touched INTEGER NOT NULL DEFAULT 0, "
@@ -43,19 +46,8 @@ class Writers:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         self.seconds = []
-        end = threading.Event()
-        threads = [
-            threading.Thread(target=self._write, args=(random.Random(n), end))
-            for n in range(self.clients)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
+        with clients(partial(self._write, random.Random(n)) for n in range(self.clients)):
             yield
-        finally:
-            end.set()
-            for thread in threads:
-                thread.join()
 
     def _write(self, chance: random.Random, end: threading.Event) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -91,6 +91,7 @@ def rows_of(engine: sa.Engine, fill: bool = False) -> dict[str, list[Any]]:
             rows = connection.execute(sa.select(table)).mappings().all()
             if fill and not rows:
                 needed = [c for c in table.c if not (c.nullable or c.server_default or c.identity)]
+                # No Python type is known for the column; or its type or a CHECK refuses the value.
                 unknown = (NotImplementedError, sa.exc.StatementError)
                 with contextlib.suppress(*unknown), connection.begin_nested():
                     connection.execute(table.insert().values({c.name: sample(c) for c in needed}))

@@ -73,7 +73,8 @@ def is_empty_revision(config: Config) -> bool:
 
 
 def context_options() -> dict[str, Any]:
-    """What Alembic's command gives to env.py; its name in Alembic is private."""
+    """What Alembic's command gives to env.py: its name is private, and nothing public says it."""
+    # The module alembic.context is typed by its functions alone.
     options: dict[str, Any] = context._proxy.context_opts  # type: ignore[attr-defined]
     return options
 

@@ -129,6 +129,7 @@ def run_step(
     """Run one revision through env.py."""
 
     def steps(current: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
+        # As `alembic upgrade` calls it, with a tuple; annotated is a str.
         for step in directory._upgrade_revs(script.revision, current):  # type: ignore[arg-type]
             if notes is None:
                 yield step
