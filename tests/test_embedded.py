@@ -458,10 +458,15 @@ def test_a_folder_that_is_moved_takes_its_data_along(place: Place, new_place: Ne
 
 
 def test_a_folder_that_is_deleted_stays_deleted_and_leaves_no_process(place: Place) -> None:
+    def keeps() -> bool:
+        """A keeper that has yet to import its code could not start without the folder."""
+        files = [file.path for it in place.processes("keeper") for file in it.open_files()]
+        return str(place.folder / "keeper.lock") in files
+
     with place.used():
-        until(lambda: place.processes("keeper"))
+        until(keeps)
         shutil.rmtree(place.root)
-        until(lambda: not place.processes(), 10)
+        until(lambda: not place.processes())
     assert not place.root.exists()
 
 
